@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Program + Arena → C text: the model's .c and .h, and the runtime files that it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from .. import __version__
+from ..graph import Tensor
+from ..memory import MemoryMap
+from ..ops import all_ops
+from ..program import Argument, Input, Output, ParamsPointer, Program, Scalar, Scratch, Step, Table
+from ..resources import resource
+from .literals import array_definition, c_type, float_literal, params_definition
+
+#: Version of the contract between generated code and runtime; both sides check it at compile time.
+ABI_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Port:
+    """A model input or output as the C API names it."""
+
+    index: int
+    tensor: Tensor
+    suffix: str
+    """`` when there is one, else `_0`, `_1`, …"""
+    alias: str
+    """Suffix by signature name such as `_boxes`, or ``."""
+    offset: int | None
+    """Byte offset in the arena; None for an output that is a constant in flash."""
+    symbol: str = ""
+    """The constant's C name when `offset` is None."""
+
+    @property
+    def ctype(self) -> str:
+        return c_type(self.tensor.dtype)
+
+
+def emit(program: Program, memory: MemoryMap, name: str) -> dict[str, bytes]:
+    """The model library as a flat folder: file name → bytes. Same input, same bytes."""
+    context = Emitter(program, memory, name).context()
+    files = {
+        f"{name}.c": _environment().get_template("model.c.j2").render(context),
+        f"{name}.h": _environment().get_template("model.h.j2").render(context),
+    }
+    library = {path: text.encode() for path, text in files.items()}
+    library.update(runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}))
+    return dict(sorted(library.items()))
+
+
+def runtime_files(functions: Mapping[str, str]) -> dict[str, bytes]:
+    """The C files of the kernels named (function → isa) and, recursively, the runtime headers they include."""
+    root = resource("runtime_c")
+    sources = [root / "kernels" / isa / f"{function}.c" for function, isa in sorted(functions.items())]
+    pending = [*sources, root / "tinyc_kernels.h"]
+    files: dict[str, bytes] = {}
+    while pending:
+        path = pending.pop()
+        if path.name in files:
+            continue
+        files[path.name] = path.read_bytes()
+        for header in re.findall(rb'^\s*#include "([\w.]+)"', files[path.name], re.MULTILINE):
+            pending.append(_find_header(root, path, header.decode()))
+    return files
+
+
+def _find_header(root: Path, includer: Path, name: str) -> Path:
+    for folder in (includer.parent, root / "internal", root):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{includer.name} includes {name}, which runtime_c/ does not have")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("templates")),
+        undefined=jinja2.StrictUndefined,
+        line_statement_prefix="%%",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(comment=_comment, shape=shape_text)
+    return environment
+
+
+class Emitter:
+    """Collects what the templates lay out."""
+
+    def __init__(self, program: Program, memory: MemoryMap, name: str) -> None:
+        self.program = program
+        self.memory = memory
+        self.name = name
+        self.constants: dict[int, str] = {}
+        """C names of the constant tensors emitted so far, by tensor index."""
+
+    def context(self) -> dict[str, object]:
+        layers = [self._layer(step) for step in self.program.steps]
+        outputs = self._ports(self.program.graph.outputs, self.program.graph.output_names)
+        output_constants = [
+            array_definition(port.symbol, port.tensor.data)
+            for port in {port.symbol: port for port in outputs if port.symbol}.values()
+            if port.symbol not in set(self.constants.values()) and port.tensor.data is not None
+        ]
+        return {
+            "version": __version__,
+            "abi_version": ABI_VERSION,
+            "source": self.program.graph.source,
+            "name": self.name,
+            "NAME": self.name.upper(),
+            "cpu": self.program.cpu,
+            "memory": self.memory,
+            "layers": layers,
+            "inputs": self._ports(self.program.graph.inputs, self.program.graph.input_names),
+            "outputs": outputs,
+            "output_constants": output_constants,
+            "labels": [_string_literal(label) for label in self.program.graph.labels],
+            "float_literal": float_literal,
+        }
+
+    def _ports(self, indices: tuple[int, ...], names: tuple[str, ...]) -> list[Port]:
+        aliases = [_identifier(name) for name in names]
+        ports = []
+        for position, index in enumerate(indices):
+            alone = len(indices) == 1
+            alias = aliases[position] if position < len(aliases) else ""
+            usable = not alone and alias and aliases.count(alias) == 1 and not alias.isdigit()
+            tensor = self.program.graph.tensors[index]
+            offset = None if tensor.constant else self.memory.offset(index)
+            symbol = self.constants.get(index, f"{self.name}_output_{position}_data") if tensor.constant else ""
+            ports.append(Port(position, tensor, "" if alone else f"_{position}", f"_{alias}" if usable else "", offset, symbol))
+        return ports
+
+    def _layer(self, step: Step) -> dict[str, object]:
+        prefix = f"{self.name}_{step.index}"
+        definitions = self._tensor_constants(step, prefix)
+        tables = {constant.name: f"{prefix}_{constant.name}" for constant in step.binding.constants}
+        definitions += [array_definition(tables[constant.name], constant.values) for constant in step.binding.constants]
+        if step.binding.params is not None:
+            definitions.append(params_definition(f"{prefix}_params", step.binding.params, tables))
+        arguments = ", ".join(self._argument(step, argument, prefix, tables) for argument in step.binding.args)
+        return {
+            "index": step.index,
+            "title": _comment(f"{step.layer.op} '{step.layer.output.name}'"),
+            "shapes": f"{shapes_text(step)}",
+            "macs": all_ops()[step.layer.op].macs(step.layer),
+            "definitions": definitions,
+            "call": f"{step.kernel.function}({arguments});",
+            "traces": [
+                f"TINYC_TRACE({step.index}u, {self._arena(index)}, {self.program.graph.tensors[index].bytes}u);"
+                for index in step.layer.node.outputs
+            ],
+        }
+
+    def _tensor_constants(self, step: Step, prefix: str) -> list[str]:
+        """Definitions of the constant tensors that this step passes and no earlier step defined."""
+        definitions = []
+        op = all_ops()[step.layer.op]
+        for argument in step.binding.args:
+            if isinstance(argument, Input) and argument.position < len(step.layer.inputs):
+                tensor, index = step.layer.inputs[argument.position], step.layer.node.inputs[argument.position]
+                if tensor is not None and tensor.data is not None and index not in self.constants:
+                    role = op.inputs[min(argument.position, len(op.inputs) - 1)].rstrip("?*")
+                    if op.inputs[-1].endswith("*") and argument.position >= len(op.inputs) - 1:
+                        role = f"{role}_{argument.position}"
+                    self.constants[index] = f"{prefix}_{role}"
+                    definitions.append(array_definition(self.constants[index], tensor.data))
+        return definitions
+
+    def _argument(self, step: Step, argument: Argument, prefix: str, tables: Mapping[str, str]) -> str:
+        match argument:
+            case Input(position):
+                index = step.layer.node.inputs[position] if position < len(step.layer.node.inputs) else -1
+                return self._pointer(index, const=True)
+            case Output(position):
+                return self._pointer(step.layer.node.outputs[position], const=False)
+            case Table(table):
+                return tables[table]
+            case ParamsPointer():
+                return f"&{prefix}_params"
+            case Scratch():
+                return f"(void *){self._address(self.memory.scratch_offset(step.index))}"
+            case Scalar(value):
+                return str(value)
+
+    def _pointer(self, index: int, *, const: bool) -> str:
+        if index < 0:
+            return "NULL"
+        if index in self.constants:
+            return self.constants[index]
+        qualifier = "const " if const else ""
+        return f"({qualifier}{c_type(self.program.graph.tensors[index].dtype)} *){self._arena(index)}"
+
+    def _arena(self, index: int) -> str:
+        return self._address(self.memory.offset(index))
+
+    @staticmethod
+    def _address(offset: int) -> str:
+        return f"&arena[{offset}]"
+
+
+def shapes_text(step: Step) -> str:
+    """`[1,49,10,1] -> [1,25,5,64]`: the non-constant inputs and the outputs of a step."""
+    sources = [t for t in step.layer.inputs if t is not None and not t.constant]
+    left = ", ".join(shape_text(t.shape) for t in sources)
+    right = ", ".join(shape_text(t.shape) for t in step.layer.outputs)
+    return f"{left} -> {right}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(str(extent) for extent in shape) + "]"
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end or nest a C comment, nor break out of its line."""
+    printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
+    return printable.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
+
+
+def _string_literal(text: str) -> str:
+    """A C string literal of the UTF-8 bytes of `text`; octal escapes cannot swallow what follows, and `?` is safe from trigraphs."""
+    plain = set(range(0x20, 0x7F)) - {ord(c) for c in '"\\?'}
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def _identifier(name: str) -> str:
+    """A signature or tensor name as part of a C identifier, in lower case."""
+    return re.sub(r"_+", "_", re.sub(r"\W", "_", name.split(":")[0], flags=re.ASCII)).strip("_").lower()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graph → Program: picks a kernel for every layer and decides which tensors share memory."""
+
+from __future__ import annotations
+
+from .errors import ModelError
+from .graph import Graph, Layer
+from .ops import all_ops
+from .program import Program, Step
+from .targets import Kernel, kernels_for
+from .targets.cpus import Cpu
+
+
+def lower(graph: Graph, cpu: Cpu) -> Program:
+    """Kernel calls for `graph` on `cpu`: the cheapest applicable kernel per layer. Views cost no call."""
+    steps: list[Step] = []
+    storage = {index: index for index in graph.inputs}
+    last_use = _last_use(graph)
+    for position, layer in enumerate(graph.layers()):
+        if _is_view(graph, layer):
+            storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
+            continue
+        kernel = choose(layer, cpu)
+        step = Step(len(steps), layer, kernel, kernel.bind(layer))
+        for output in layer.node.outputs:
+            storage[output] = output
+        shared = _in_place_input(step, position, storage, last_use, graph)
+        if shared is not None:
+            storage[layer.node.outputs[0]] = shared
+        steps.append(step)
+    return Program(graph, cpu, tuple(steps), storage)
+
+
+def choose(layer: Layer, cpu: Cpu) -> Kernel:
+    """The cheapest kernel of `cpu` that applies to `layer`."""
+    eligible = [kernel for kernel in kernels_for(cpu).get(layer.op, ()) if kernel.applies(layer)]
+    if not eligible:
+        raise ModelError(layer.where, f"no kernel for {cpu.title}", hint="please report this model: every supported operator has a kernel")
+    return min(eligible, key=lambda kernel: kernel.cost(layer))
+
+
+def _is_view(graph: Graph, layer: Layer) -> bool:
+    """A layer that only renames bytes. A view of a constant that is a graph output still needs a copy."""
+    op = all_ops()[layer.op]
+    return op.view and layer.node.inputs[0] >= 0 and not graph.tensors[layer.node.inputs[0]].constant
+
+
+def _last_use(graph: Graph) -> dict[int, int]:
+    """Position of the last node that reads each tensor; graph outputs are read after the end."""
+    last: dict[int, int] = {}
+    for position, node in enumerate(graph.nodes):
+        last.update({index: position for index in node.inputs if index >= 0})
+    last.update({index: len(graph.nodes) for index in graph.outputs})
+    return last
+
+
+def _in_place_input(step: Step, position: int, storage: dict[int, int], last_use: dict[int, int], graph: Graph) -> int | None:
+    """The storage tensor that output 0 of `step` may overwrite: an input that nothing reads later, of at least the output's size."""
+    size = step.layer.output.bytes
+    for candidate in step.binding.in_place:
+        index = step.layer.node.inputs[candidate]
+        if index not in storage:
+            continue
+        root = storage[index]
+        aliases = [other for other, its_root in storage.items() if its_root == root]
+        others = [i for k, i in enumerate(step.layer.node.inputs) if k != candidate and i in storage and storage[i] == root]
+        alive = any(last_use.get(other, -1) > position for other in aliases)
+        if not alive and not others and graph.tensors[root].bytes >= size:
+            return root
+    return None

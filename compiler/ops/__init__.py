@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each operator means, independent of any machine. One file per operator; discovery is by listing the folder.
+
+A file `compiler/ops/<name>.py` defines `OP`, an :class:`Op`. Files that start with an underscore are shared parts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..graph import Array, Graph, Layer
+
+#: Checks one rule. Its docstring is the rule, for error messages and docs/ops.md; it returns what was found instead, or None.
+Constraint = Callable[[Layer], str | None]
+
+
+def _no_attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
+def _no_macs(layer: Layer) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Op:
+    """The definition of one TFLite operator.
+
+    Attributes:
+        name: TFLite's builtin operator name, such as `CONV_2D`.
+        versions: lowest and highest operator version taken.
+        inputs: role of each input; a trailing `?` marks an optional one, `*` any number.
+        constraints: rules that a layer must satisfy, in order; later rules may rely on earlier ones.
+        output_shapes: the shape of each output, computed from the inputs.
+        reference: the definition of right: integer numpy (float32 only where the operator converts), given the
+            layer and its input arrays (None where absent; constants included), returns the output arrays.
+        cases: named one-operator graphs for the generic operator test.
+        options: the schema table with the operator's options, or None.
+        attributes: turns the raw options of the file into `Node.attributes`.
+        export: turns `Node.attributes` back into raw options, for the exporter.
+        macs: multiply-accumulates of one layer.
+        view: the output holds the input's bytes unchanged, so no code is needed.
+    """
+
+    name: str
+    versions: tuple[int, int]
+    inputs: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    output_shapes: Callable[[Layer], Sequence[tuple[int, ...]]]
+    reference: Callable[[Layer, Sequence[Array | None]], Sequence[Array]]
+    cases: Callable[[], Iterator[tuple[str, Graph]]]
+    options: str | None = None
+    attributes: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_attributes
+    export: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_attributes
+    macs: Callable[[Layer], int] = _no_macs
+    view: bool = False
+
+
+@cache
+def all_ops() -> Mapping[str, Op]:
+    """Every operator that tinyc takes, by TFLite name."""
+    found: dict[str, Op] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            op: Op = importlib.import_module(f".{module.name}", __name__).OP
+            found[op.name] = op
+    return found
+
+
+def problems(layer: Layer) -> list[str]:
+    """What keeps tinyc from taking this layer: one line per violated rule, empty when it is supported."""
+    op = all_ops().get(layer.op)
+    if op is None:
+        return [f"{layer.op} is not supported"]
+    low, high = op.versions
+    if not low <= layer.node.version <= high:
+        return [f"version {layer.node.version} found, versions {low} to {high} are supported"]
+    required = sum(1 for role in op.inputs if role[-1] not in "?*")
+    if len(layer.inputs) < required or (op.inputs[-1][-1] != "*" and len(layer.inputs) > len(op.inputs)):
+        return [f"{len(layer.inputs)} inputs found, expected {', '.join(op.inputs)}"]
+    absent = [role for role, tensor in zip(op.inputs, layer.inputs, strict=False) if tensor is None and role[-1] not in "?*"]
+    if absent:
+        return [f"input {absent[0]} is absent"]
+    for constraint in op.constraints:
+        found = constraint(layer)
+        if found is not None:
+            rule = " ".join((constraint.__doc__ or "").split())
+            return [f"{rule} Found: {found}."]
+    expected = [tuple(shape) for shape in op.output_shapes(layer)]
+    actual = [tensor.shape for tensor in layer.outputs]
+    if expected != actual:
+        return [f"output shape {actual} found, the operator computes {expected}"]
+    return []

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Greedy packing: place the buffers one after the other, each into a gap between those that share a step with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+#: Work that the repair rounds may do, counted in pairs of neighbours looked at, so that it does not depend on time.
+REPAIR_PAIRS = 400_000
+REPAIR_ROUNDS = 120
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Boxes of height `sizes[i]` that cover the steps `firsts[i]`..`lasts[i]`; `neighbours[i]` share a step with i."""
+
+    sizes: tuple[int, ...]
+    firsts: tuple[int, ...]
+    lasts: tuple[int, ...]
+    neighbours: tuple[tuple[int, ...], ...]
+
+    @property
+    def pairs(self) -> int:
+        return sum(len(near) for near in self.neighbours)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """An offset per box, the height that they reach, and how they were found."""
+
+    offsets: tuple[int, ...]
+    height: int
+    method: str
+
+
+def problem_of(sizes: Sequence[int], firsts: Sequence[int], lasts: Sequence[int]) -> Problem:
+    """Find the neighbours by a sweep over the steps."""
+    neighbours: list[list[int]] = [[] for _ in sizes]
+    alive: list[int] = []
+    for i in sorted(range(len(sizes)), key=lambda i: firsts[i]):
+        alive = [j for j in alive if lasts[j] >= firsts[i]]
+        for j in alive:
+            neighbours[i].append(j)
+            neighbours[j].append(i)
+        alive.append(i)
+    return Problem(tuple(sizes), tuple(firsts), tuple(lasts), tuple(tuple(near) for near in neighbours))
+
+
+def lowest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
+    """The lowest offset where `size` fits; `taken` holds (start, end) of the neighbours already placed."""
+    offset = 0
+    for start, end in sorted(taken):
+        if start - offset >= size:
+            break
+        offset = max(offset, end)
+    return offset
+
+
+def tightest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
+    """The offset of the gap that `size` fills best; on top of all neighbours when it fits in no gap."""
+    best, least, top = -1, 0, 0
+    for start, end in sorted(taken):
+        left_over = start - top - size
+        if left_over >= 0 and (best < 0 or left_over < least):
+            best, least = top, left_over
+        top = max(top, end)
+    return top if best < 0 else best
+
+
+def fit(
+    problem: Problem, order: Iterable[int], gap: Callable[[int, Iterable[tuple[int, int]]], int], method: str
+) -> Packing:
+    """Place the boxes in the given order, each where `gap` says."""
+    sizes = problem.sizes
+    offsets = [-1] * len(sizes)
+    for i in order:
+        taken = [(offsets[j], offsets[j] + sizes[j]) for j in problem.neighbours[i] if offsets[j] >= 0]
+        offsets[i] = gap(sizes[i], taken)
+    height = max((offset + size for offset, size in zip(offsets, sizes, strict=True)), default=0)
+    return Packing(tuple(offsets), height, method)
+
+
+def orders(problem: Problem) -> list[list[int]]:
+    """The orders that are worth trying, most successful first. The first one is TensorFlow Lite Micro's: largest
+    first, and among equals the last one first."""
+    size, first, last = problem.sizes, problem.firsts, problem.lasts
+    keys: list[Callable[[int], tuple[int, ...]]] = [
+        lambda i: (-size[i], -i),
+        lambda i: (-size[i], first[i]),
+        lambda i: (-size[i] * (last[i] - first[i] + 1), -size[i], first[i]),
+        lambda i: (first[i] - last[i], -size[i], first[i]),
+        lambda i: (first[i], -size[i]),
+        lambda i: (-last[i], -size[i]),
+        lambda i: (-size[i] - sum(size[j] for j in problem.neighbours[i]), -size[i], first[i]),
+    ]
+    return [sorted(range(len(size)), key=key) for key in keys]
+
+
+def greedy(problem: Problem, goal: int) -> Packing:
+    """The best of the greedy packings, or the first one that is not higher than `goal`."""
+    best: Packing | None = None
+    for order in orders(problem):
+        for gap, method in ((lowest_gap, "first fit"), (tightest_gap, "best fit")):
+            packing = fit(problem, order, gap, method)
+            if best is None or packing.height < best.height:
+                best = packing
+            if best.height <= goal:
+                return best
+    assert best is not None
+    return best
+
+
+def repair(problem: Problem, start: Packing, goal: int) -> Packing:
+    """First fit again and again; whoever ended above the goal goes first in the next round.
+
+    The number of rounds is limited by the number of neighbours, so that it is quick for many buffers too.
+    """
+    best = start
+    size = problem.sizes
+    area = [size[i] * (problem.lasts[i] - problem.firsts[i] + 1) for i in range(len(size))]
+    rounds = min(REPAIR_ROUNDS, REPAIR_PAIRS // (problem.pairs + 1))
+    for weights in ([float(value) for value in size], [float(value) for value in area]):
+        for _ in range(rounds):
+            order = sorted(range(len(size)), key=lambda i: (-weights[i], i))
+            packing = fit(problem, order, lowest_gap, "repeated first fit")
+            if packing.height < best.height:
+                best = packing
+            if best.height <= goal:
+                return best
+            for i, offset in enumerate(packing.offsets):
+                if offset + size[i] > goal:
+                    weights[i] *= 1.5
+    return best

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact packing by branch and bound.
+
+Boxes are placed from the bottom to the top; a box always lies on what is already below it, so the state of the search
+is the set of boxes still to place and the lowest offset (`heads`) that each of them may still get. Four ideas keep
+the tree small:
+
+* Only packings where no box can slide down are visited. For a box k, either k is the next one around it, or a box that
+  starts before k could end is: these `rivals` are the branches. It is the conflict set of Giffler and Thompson
+  (Algorithms for solving production-scheduling problems, 1960), with steps as machines, and it does not branch over
+  the order of boxes that do not meet.
+* Per step, the boxes still to place must fit above their own heads: the one-machine bound with release times.
+* A set of boxes that failed once fails again when no head is lower.
+* Of two boxes with the same lifetime and size, the first one is placed first.
+
+That canonical placements, per-step bounds and dominance make this problem tractable was shown by M. D. Moffitt,
+MiniMalloc (ASPLOS 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .first_fit import Problem
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+FAR = np.int64(2**62)
+#: Failed states kept per set of boxes; a longer list costs more to compare than it prunes.
+DEAD_STATES = 12
+
+
+@dataclass
+class Budget:
+    """How many more nodes (placements tried) the search may look at."""
+
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The best packing found (None: none within the limit), and whether the whole tree was searched."""
+
+    offsets: tuple[int, ...] | None
+    height: int
+    exhausted: bool
+
+
+@dataclass
+class _Node:
+    """A partial packing: the boxes to place, their heads, and the branches not tried yet (best last)."""
+
+    rest: Ints
+    heads: Ints
+    placed: int
+    branches: list[tuple[int, Ints]] = field(default_factory=list)
+
+
+class Search:
+    """Looks for a packing of `problem` that is at most `limit` high, and then for lower ones until `goal` is met."""
+
+    def __init__(self, problem: Problem, limit: int, goal: int) -> None:
+        self.count = len(problem.sizes)
+        self.size = np.array(problem.sizes, dtype=np.int64)
+        self.touch: Bools = np.eye(self.count, dtype=np.bool_)
+        for i, near in enumerate(problem.neighbours):
+            self.touch[i, list(near)] = True
+        alive = step_sets(problem)
+        self.span = alive.sum(axis=0)
+        self.load: Ints = alive * self.size
+        self.twin = twins(problem)
+        self.limit = limit
+        self.goal = goal
+        self.offsets = np.zeros(self.count, dtype=np.int64)
+        self.best: tuple[int, ...] | None = None
+        self.height = 0
+        self.dead: dict[int, list[Ints]] = {}
+
+    def run(self, budget: Budget, taste: int) -> Outcome:
+        """Search depth first until the goal is met, the tree is exhausted or the budget is used up.
+
+        `taste` is the order in which branches are tried: 0 lowest first, 1 largest first, 2 longest-lived first.
+        What one run proved to fail is not tried again by the next one.
+        """
+        root = _Node(np.arange(self.count), np.zeros(self.count, dtype=np.int64), 0)
+        self._expand(root, budget, taste)
+        path = [root]
+        while path:
+            if self.best is not None and self.height <= self.goal:
+                return self._outcome(exhausted=False)
+            node = path[-1]
+            if not node.branches:
+                self._bury(path.pop())
+            elif budget.nodes <= 0:
+                return self._outcome(exhausted=False)
+            else:
+                self._descend(node, path, budget, taste)
+        return self._outcome(exhausted=True)
+
+    def _outcome(self, exhausted: bool) -> Outcome:
+        return Outcome(self.best, self.height, exhausted)
+
+    def _descend(self, node: _Node, path: list[_Node], budget: Budget, taste: int) -> None:
+        """Place the next box of `node`."""
+        position, heads = node.branches.pop()
+        box = int(node.rest[position])
+        self.offsets[box] = node.heads[position]
+        rest = np.delete(node.rest, position)
+        if not len(rest):
+            self._found()
+            return
+        child = _Node(rest, np.delete(heads, position), node.placed | 1 << box)
+        if not self._hopeless(child):
+            self._expand(child, budget, taste)
+            path.append(child)
+
+    def _found(self) -> None:
+        """All boxes are placed. From now on only lower packings are of interest."""
+        height = int((self.offsets + self.size).max())
+        if height <= self.limit:
+            self.best, self.height, self.limit = tuple(self.offsets.tolist()), height, height - 1
+
+    def _hopeless(self, node: _Node) -> bool:
+        return any(bool((heads <= node.heads).all()) for heads in self.dead.get(node.placed, ()))
+
+    def _bury(self, node: _Node) -> None:
+        states = self.dead.setdefault(node.placed, [])
+        states.append(node.heads)
+        if len(states) > DEAD_STATES:
+            del states[0]
+
+    def _expand(self, node: _Node, budget: Budget, taste: int) -> None:
+        """Find the branches of a node that can still stay within the limit."""
+        ends = node.heads + self.size[node.rest]
+        near = self.touch[np.ix_(node.rest, node.rest)]
+        picks = self._distinct(node.rest, rivals(near, node.heads, ends))
+        budget.nodes -= len(picks)
+        heads = np.maximum(node.heads, np.where(near[picks], ends[picks, None], 0))
+        heads[np.arange(len(picks)), picks] = node.heads[picks]
+        bounds = self._bounds(node.rest, heads)
+        size, span, start = self.size[node.rest][picks], self.span[node.rest][picks], node.heads[picks]
+        keys = ((-span, -size, start), (-span, start, -size), (-size, start, -span))[taste]
+        node.branches = [(int(picks[i]), heads[i]) for i in np.lexsort(keys)[::-1] if bounds[i] <= self.limit]
+
+    def _distinct(self, rest: Ints, picks: Ints) -> Ints:
+        """Drop the boxes that have a twin among the picks before them."""
+        seen: set[int] = set()
+        kept = [p for p in picks.tolist() if not (self.twin[int(rest[p])] in seen or seen.add(self.twin[int(rest[p])]))]
+        return np.array(kept, dtype=np.int64)
+
+    def _bounds(self, rest: Ints, heads: Ints) -> Ints:
+        """Per row of `heads`, the height that the boxes of `rest` reach at least.
+
+        At one step, the boxes whose head is h or higher must all lie above h: h + their sizes is a bound, for every h.
+        """
+        load = self.load[:, rest]
+        load = load[load.sum(axis=1) + heads.max() > self.limit]
+        if not len(load):
+            return np.zeros(len(heads), dtype=np.int64)
+        order = np.argsort(-heads, axis=1, kind="stable")
+        above = np.cumsum(load[:, order], axis=2)
+        result: Ints = (above + np.take_along_axis(heads, order, axis=1)).max(axis=(0, 2))
+        return result
+
+
+def rivals(near: Bools, heads: Ints, ends: Ints) -> Ints:
+    """The branches: positions of the boxes of which one must be placed next, at its head.
+
+    For a box k these are the boxes around it (k too) that start before k could end. The choice of k is free as long as
+    nothing around its rivals can end before k: that makes sure that nothing fits below a rival any more. The k with
+    the fewest rivals is chosen.
+    """
+    first_end = np.where(near, ends, FAR).min(axis=1)
+    early = near & (heads < ends[:, None])
+    settled = np.where(early, first_end, FAR).min(axis=1) >= ends
+    fewest = np.where(settled, early.sum(axis=1), FAR)
+    k = np.lexsort((ends, fewest))[0]
+    return np.flatnonzero(early[k])
+
+
+def step_sets(problem: Problem) -> Ints:
+    """Steps × boxes, 1 where the box is alive, for the steps that matter: those whose set of live boxes is in no other.
+
+    These are the steps where some box ends, before which another one has begun since the last end.
+    """
+    rows: list[Ints] = []
+    firsts, lasts = np.array(problem.firsts), np.array(problem.lasts)
+    previous = firsts.min() - 1
+    for step in sorted(set(problem.lasts)):
+        if ((firsts > previous) & (firsts <= step)).any():
+            rows.append(((firsts <= step) & (lasts >= step)).astype(np.int64))
+            previous = step
+    return np.array(rows, dtype=np.int64)
+
+
+def twins(problem: Problem) -> Sequence[int]:
+    """Per box, the first box with the same size and lifetime."""
+    first: dict[tuple[int, int, int], int] = {}
+    keys = zip(problem.sizes, problem.firsts, problem.lasts, strict=True)
+    return [first.setdefault(key, i) for i, key in enumerate(keys)]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lowered network: kernel calls with their packed constants. The planner, the emitter and the report walk the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .graph import Array, Graph, Layer, Tensor
+from .targets.cpus import Cpu
+
+if TYPE_CHECKING:
+    from .targets import Kernel
+
+
+@dataclass(frozen=True)
+class Input:
+    """Argument: pointer to the layer's input tensor at this position (in the arena, or in flash for a constant; NULL when absent)."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """Argument: pointer to the layer's output tensor at this position."""
+
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """Argument or parameter field: pointer to the binding's constant of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ParamsPointer:
+    """Argument: pointer to the binding's parameter struct."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Argument: pointer to the step's scratch memory in the arena, 16-byte aligned."""
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """Argument: an integer literal."""
+
+    value: int
+
+
+Argument = Input | Output | Table | ParamsPointer | Scratch | Scalar
+
+#: A value of a parameter struct's field: integer, float (emitted as an exact float literal), table pointer or fixed array.
+Value = int | float | Table | tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A table in flash that a kernel binding made at build time. `values` is flattened when emitted; its dtype gives the C type."""
+
+    name: str
+    values: Array
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Params:
+    """A parameter struct: its C type and its fields in the order of declaration."""
+
+    ctype: str
+    fields: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One kernel call: what is passed, what was packed for it, and the memory rules it follows.
+
+    Attributes:
+        args: the C arguments in order.
+        params: the parameter struct that `ParamsPointer` refers to, if any.
+        constants: tables packed at build time.
+        scratch: bytes of scratch memory.
+        in_place: positions of inputs whose memory may also be the memory of output 0 (same address).
+    """
+
+    args: tuple[Argument, ...]
+    params: Params | None = None
+    constants: tuple[Constant, ...] = ()
+    scratch: int = 0
+    in_place: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One kernel call of a program."""
+
+    index: int
+    layer: Layer
+    kernel: Kernel
+    binding: Binding
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network as kernel calls in order.
+
+    `storage` maps every non-constant tensor index to the tensor whose memory holds its bytes: itself, or the input of a view or
+    of an in-place step.
+    """
+
+    graph: Graph
+    cpu: Cpu
+    steps: tuple[Step, ...]
+    storage: Mapping[int, int]
+
+    def tensor_steps(self, root: int) -> Sequence[int]:
+        """The steps that read or write memory of storage tensor `root`."""
+        return [
+            step.index
+            for step in self.steps
+            if any(i in self.storage and self.storage[i] == root for i in (*step.layer.node.inputs, *step.layer.node.outputs))
+        ]
+
+    def tensor(self, index: int) -> Tensor:
+        return self.graph.tensors[index]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How machines compute operators. One folder per instruction set, one file per operator; discovery is by listing the folders.
+
+A file `compiler/targets/<isa>/<op>.py` defines `KERNELS`, a tuple of :class:`Kernel`; `compiler/targets/<isa>/__init__.py` defines
+`REQUIRES`, the features that a core must have. The kernel's C file is `runtime_c/kernels/<isa>/<function>.c`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from ..graph import Layer
+from ..program import Binding
+from .cpus import Cpu
+
+
+def always(layer: Layer) -> bool:
+    """The predicate of a kernel that takes every layer of its operator."""
+    return True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to compute one operator.
+
+    Attributes:
+        function: the C function, and the name of its file.
+        op: TFLite operator name.
+        bind: packs constants and says how the function is called.
+        cost: estimated instructions for a layer; the cheapest applicable kernel is chosen.
+        applies: on which layers it may be used.
+        isa: filled in by discovery: the folder it lives in.
+    """
+
+    function: str
+    op: str
+    bind: Callable[[Layer], Binding]
+    cost: Callable[[Layer], float]
+    applies: Callable[[Layer], bool] = always
+    isa: str = "generic"
+
+
+@cache
+def instruction_sets() -> Mapping[str, frozenset[str]]:
+    """The kernel folders by name, with the features a core needs for each."""
+    return {
+        module.name: importlib.import_module(f".{module.name}", __name__).REQUIRES
+        for module in pkgutil.iter_modules(__path__)
+        if module.ispkg
+    }
+
+
+@cache
+def kernels_for(cpu: Cpu) -> Mapping[str, tuple[Kernel, ...]]:
+    """All kernels that `cpu` can run, by operator name."""
+    found: dict[str, list[Kernel]] = {}
+    for isa, requires in instruction_sets().items():
+        if requires <= cpu.features:
+            package = importlib.import_module(f".{isa}", __name__)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    for kernel in importlib.import_module(f".{isa}.{module.name}", __name__).KERNELS:
+                        assert kernel.isa == isa, kernel.function
+                        found.setdefault(kernel.op, []).append(kernel)
+    return {op: tuple(kernels) for op, kernels in found.items()}
