@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-#: Element types, by the names that TFLite and numpy share.
+#: Element types, by the names that TFLite and numpy share. Types that only operators unknown to tinyc use are here too,
+#: so that such a model can be inspected: 4- and 2-bit integers are held one per byte, and types without a fixed size or
+#: without a numpy type are opaque (`np.void`, 0 bytes).
 DTYPES: Mapping[str, type[np.generic]] = {
     "int8": np.int8,
     "uint8": np.uint8,
@@ -24,6 +26,22 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "int64": np.int64,
     "float32": np.float32,
     "bool": np.bool_,
+    "uint16": np.uint16,
+    "uint32": np.uint32,
+    "uint64": np.uint64,
+    "float16": np.float16,
+    "float64": np.float64,
+    "complex64": np.complex64,
+    "complex128": np.complex128,
+    "int2": np.int8,
+    "int4": np.int8,
+    "uint4": np.uint8,
+    "bfloat16": np.void,
+    "float8_e4m3fn": np.void,
+    "float8_e5m2": np.void,
+    "string": np.void,
+    "resource": np.void,
+    "variant": np.void,
 }
 
 
@@ -45,13 +63,17 @@ class Quantization:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """One value in the graph. `data` is set for constants only and has the tensor's shape and dtype."""
+    """One value in the graph. `data` is set for constants only and has the tensor's shape and dtype.
+
+    A `variable` tensor keeps its value from one inference to the next; operators read and update it as an input.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     quantization: Quantization | None = None
     data: Array | None = None
+    variable: bool = False
 
     @property
     def elements(self) -> int:

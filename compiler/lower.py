@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .errors import ModelError
 from .graph import Graph, Layer
 from .ops import all_ops
@@ -11,16 +13,20 @@ from .targets import Kernel, kernels_for
 from .targets.cpus import Cpu
 
 
-def lower(graph: Graph, cpu: Cpu) -> Program:
-    """Kernel calls for `graph` on `cpu`: the cheapest applicable kernel per layer. Views cost no call."""
+#: What a build optimizes for, and the compiler flag that goes with it.
+OPTIMIZE: Mapping[str, str] = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
+
+
+def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced") -> Program:
+    """Kernel calls for `graph` on `cpu`: the best applicable kernel per layer. Views cost no call."""
     steps: list[Step] = []
     storage = {index: index for index in graph.inputs}
     last_use = _last_use(graph)
     for position, layer in enumerate(graph.layers()):
-        if _is_view(graph, layer):
+        if all_ops()[layer.op].view:
             storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
             continue
-        kernel = choose(layer, cpu)
+        kernel = choose(layer, cpu, optimize)
         step = Step(len(steps), layer, kernel, kernel.bind(layer))
         for output in layer.node.outputs:
             storage[output] = output
@@ -31,18 +37,14 @@ def lower(graph: Graph, cpu: Cpu) -> Program:
     return Program(graph, cpu, tuple(steps), storage)
 
 
-def choose(layer: Layer, cpu: Cpu) -> Kernel:
-    """The cheapest kernel of `cpu` that applies to `layer`."""
+def choose(layer: Layer, cpu: Cpu, optimize: str) -> Kernel:
+    """The kernel of `cpu` for `layer` with the fewest estimated instructions; for `size` the portable one, which is the smallest."""
     eligible = [kernel for kernel in kernels_for(cpu).get(layer.op, ()) if kernel.applies(layer)]
+    if optimize == "size":
+        eligible = [kernel for kernel in eligible if kernel.isa == "generic"] or eligible
     if not eligible:
-        raise ModelError(layer.where, f"no kernel for {cpu.title}", hint="please report this model: every supported operator has a kernel")
+        raise ModelError(layer.where, f"no kernel for {cpu.title}", hint="please report this: every operator that is taken has a kernel")
     return min(eligible, key=lambda kernel: kernel.cost(layer))
-
-
-def _is_view(graph: Graph, layer: Layer) -> bool:
-    """A layer that only renames bytes. A view of a constant that is a graph output still needs a copy."""
-    op = all_ops()[layer.op]
-    return op.view and layer.node.inputs[0] >= 0 and not graph.tensors[layer.node.inputs[0]].constant
 
 
 def _last_use(graph: Graph) -> dict[int, int]:

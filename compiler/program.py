@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .graph import Array, Graph, Layer, Tensor
-from .targets.cpus import Cpu
 
 if TYPE_CHECKING:
     from .targets import Kernel
+    from .targets.cpus import Cpu
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,16 @@ class Step:
     layer: Layer
     kernel: Kernel
     binding: Binding
+
+    def passed_constants(self) -> tuple[int, ...]:
+        """Indices of the constant tensors that the call points to, each once."""
+        indices = []
+        for argument in self.binding.args:
+            if isinstance(argument, Input) and argument.position < len(self.layer.inputs):
+                tensor = self.layer.inputs[argument.position]
+                if tensor is not None and tensor.constant:
+                    indices.append(self.layer.node.inputs[argument.position])
+        return tuple(dict.fromkeys(indices))
 
 
 @dataclass(frozen=True, eq=False)

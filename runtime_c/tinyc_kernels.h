@@ -49,11 +49,75 @@ typedef struct {
     int32_t activation_max;
     int32_t per_channel;
     const int32_t *multiplier;
-    const int32_t *shift;
+    const int8_t *shift;
 } tinyc_fully_connected_params;
 
 void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                               int8_t *output);
+
+/* ---- CONV_2D, DEPTHWISE_CONV_2D ------------------------------------------------------------------------------------- */
+
+/* A convolution of `groups` equal parts, groups = input_depth / filter_depth = output_depth / filters_per_group:
+ * output[b][y][x][o] = clamp(output_offset + requantize(bias[o] + sum over the taps (ky, kx) inside the image and i < filter_depth of
+ *     (input[b][y * stride_height - pad_height + ky * dilation_height][x * stride_width - pad_width + kx * dilation_width]
+ *           [g * filter_depth + i] + input_offset) * w, multiplier[o], shift[o])), g = o / filters_per_group
+ * CONV_2D: w = filter[o][ky][kx][i]. DEPTHWISE_CONV_2D: w = filter[ky][kx][o]; filter_depth is 1, filters_per_group the depth multiplier.
+ * Sums are modulo 2^32. bias may be NULL (zeros). A tap outside the image adds nothing. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t filter_depth;        /* input channels of one group */
+    int32_t filters_per_group;   /* output channels of one group */
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;       /* >= 1 */
+    int32_t stride_width;
+    int32_t dilation_height;     /* >= 1; the dilated filter is at most 65536 rows and columns */
+    int32_t dilation_width;
+    int32_t pad_height;          /* rows before the first of the image, >= 0 */
+    int32_t pad_width;
+    int32_t input_offset;        /* -input zero point */
+    int32_t output_offset;       /* output zero point */
+    int32_t activation_min;      /* -128 to 127 */
+    int32_t activation_max;
+    const int32_t *multiplier;   /* one per output channel */
+    const int8_t *shift;
+} tinyc_conv_2d_params;
+
+void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
+                      int8_t *output);
+void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
+                                int8_t *output);
+
+/* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
+
+/* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]
+ * over 0 <= ky < filter_height and 0 <= kx < filter_width where that is inside the image); a mean is rounded half away from zero.
+ * Every window has at least one pixel inside, and at most 2^23. In place when pad_height and pad_width are 0. */
+typedef struct {
+    int32_t batches;
+    int32_t depth;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t filter_height;   /* 1 to 65536, like the next three */
+    int32_t filter_width;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t pad_height;      /* rows before the first of the image, >= 0 */
+    int32_t pad_width;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_pool_2d_params;
+
+void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from .. import __version__
-from ..graph import Tensor
+from ..graph import Graph, Tensor
 from ..memory import MemoryMap
 from ..ops import all_ops
 from ..program import Argument, Input, Output, ParamsPointer, Program, Scalar, Scratch, Step, Table
@@ -33,22 +33,32 @@ class Port:
     """`` when there is one, else `_0`, `_1`, …"""
     alias: str
     """Suffix by signature name such as `_boxes`, or ``."""
-    offset: int | None
-    """Byte offset in the arena; None for an output that is a constant in flash."""
-    symbol: str = ""
-    """The constant's C name when `offset` is None."""
+    tensor_index: int
 
     @property
     def ctype(self) -> str:
         return c_type(self.tensor.dtype)
 
 
+def ports(graph: Graph, indices: tuple[int, ...], names: tuple[str, ...]) -> list[Port]:
+    """The C names of the graph's inputs or outputs: plain when there is one, numbered when there are several, and by name where unique."""
+    aliases = [_identifier(name) for name in names]
+    alone = len(indices) == 1
+    found = []
+    for position, index in enumerate(indices):
+        alias = aliases[position] if position < len(aliases) else ""
+        usable = not alone and alias and aliases.count(alias) == 1 and not alias.isdigit()
+        suffix = "" if alone else f"_{position}"
+        found.append(Port(position, graph.tensors[index], suffix, f"_{alias}" if usable else "", index))
+    return found
+
+
 def emit(program: Program, memory: MemoryMap, name: str) -> dict[str, bytes]:
     """The model library as a flat folder: file name → bytes. Same input, same bytes."""
     context = Emitter(program, memory, name).context()
     files = {
-        f"{name}.c": _environment().get_template("model.c.j2").render(context),
-        f"{name}.h": _environment().get_template("model.h.j2").render(context),
+        f"{name}.c": environment().get_template("model.c.j2").render(context),
+        f"{name}.h": environment().get_template("model.h.j2").render(context),
     }
     library = {path: text.encode() for path, text in files.items()}
     library.update(runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}))
@@ -79,8 +89,9 @@ def _find_header(root: Path, includer: Path, name: str) -> Path:
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates: layout only, undefined names are errors, `%%` starts a line statement."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource("templates")),
         undefined=jinja2.StrictUndefined,
         line_statement_prefix="%%",
@@ -88,8 +99,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(comment=_comment, shape=shape_text)
-    return environment
+    made.filters.update(comment=_comment, shape=shape_text)
+    return made
 
 
 class Emitter:
@@ -104,40 +115,28 @@ class Emitter:
 
     def context(self) -> dict[str, object]:
         layers = [self._layer(step) for step in self.program.steps]
-        outputs = self._ports(self.program.graph.outputs, self.program.graph.output_names)
-        output_constants = [
-            array_definition(port.symbol, port.tensor.data)
-            for port in {port.symbol: port for port in outputs if port.symbol}.values()
-            if port.symbol not in set(self.constants.values()) and port.tensor.data is not None
-        ]
+        graph = self.program.graph
+        output_constants = []
+        for position, index in enumerate(graph.outputs):
+            if graph.tensors[index].constant and index not in self.constants:
+                self.constants[index] = f"{self.name}_output_{position}_data"
+                output_constants.append(array_definition(self.constants[index], graph.tensors[index].data))
         return {
             "version": __version__,
             "abi_version": ABI_VERSION,
-            "source": self.program.graph.source,
+            "source": graph.source,
             "name": self.name,
             "NAME": self.name.upper(),
             "cpu": self.program.cpu,
             "memory": self.memory,
             "layers": layers,
-            "inputs": self._ports(self.program.graph.inputs, self.program.graph.input_names),
-            "outputs": outputs,
+            "inputs": ports(graph, graph.inputs, graph.input_names),
+            "outputs": ports(graph, graph.outputs, graph.output_names),
+            "places": {index: self._place(index) for index in (*graph.inputs, *graph.outputs)},
             "output_constants": output_constants,
-            "labels": [_string_literal(label) for label in self.program.graph.labels],
+            "labels": [_string_literal(label) for label in graph.labels],
             "float_literal": float_literal,
         }
-
-    def _ports(self, indices: tuple[int, ...], names: tuple[str, ...]) -> list[Port]:
-        aliases = [_identifier(name) for name in names]
-        ports = []
-        for position, index in enumerate(indices):
-            alone = len(indices) == 1
-            alias = aliases[position] if position < len(aliases) else ""
-            usable = not alone and alias and aliases.count(alias) == 1 and not alias.isdigit()
-            tensor = self.program.graph.tensors[index]
-            offset = None if tensor.constant else self.memory.offset(index)
-            symbol = self.constants.get(index, f"{self.name}_output_{position}_data") if tensor.constant else ""
-            ports.append(Port(position, tensor, "" if alone else f"_{position}", f"_{alias}" if usable else "", offset, symbol))
-        return ports
 
     def _layer(self, step: Step) -> dict[str, object]:
         prefix = f"{self.name}_{step.index}"
@@ -198,6 +197,10 @@ class Emitter:
             return self.constants[index]
         qualifier = "const " if const else ""
         return f"({qualifier}{c_type(self.program.graph.tensors[index].dtype)} *){self._arena(index)}"
+
+    def _place(self, index: int) -> str:
+        """The expression of a graph input or output inside its accessor."""
+        return self.constants[index] if index in self.constants else f"ctx->arena[{self.memory.offset(index)}]"
 
     def _arena(self, index: int) -> str:
         return self._address(self.memory.offset(index))

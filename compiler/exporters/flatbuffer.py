@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 
 from ..importers.schema import SCALARS, TABLES, Field
 
@@ -41,7 +41,9 @@ def write(builder: flatbuffers.Builder, table: str, values: Mapping[str, Any]) -
     """
     fields = TABLES[table]
     present = {name: value for name, value in values.items() if value is not None}
-    written = {name: _reference(builder, fields[name], value) for name, value in present.items() if not _scalar(fields[name])}
+    written = {
+        name: _reference(builder, fields[name], value) for name, value in present.items() if not _scalar(fields[name])
+    }
     builder.StartObject(1 + max((field.slot for field in fields.values()), default=-1))
     for name, value in present.items():
         field = fields[name]

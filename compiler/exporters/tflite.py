@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 import numpy as np
 
 from ..errors import ModelError
@@ -35,10 +35,22 @@ def to_bytes(graph: Graph) -> bytes:
     Raises:
         ModelError: an operator or an attribute that a TFLite file cannot hold.
     """
+    return file_bytes(model_tables(graph))
+
+
+def file_bytes(model: Mapping[str, Any]) -> bytes:
+    """The file of a model that is given as the schema's tables, see :func:`.flatbuffer.write`."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(write(builder, "Model", model), FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def model_tables(graph: Graph) -> dict[str, Any]:
+    """The graph as the schema's `Model` table."""
     codes = list(dict.fromkeys((node.op, node.version) for node in graph.nodes))
     constants = [i for i, tensor in enumerate(graph.tensors) if tensor.data is not None]
     buffer_of = {tensor: 1 + position for position, tensor in enumerate(constants)}
-    model = {
+    return {
         "version": SCHEMA_VERSION,
         "operator_codes": [_operator_code(op, version) for op, version in codes],
         "subgraphs": [
@@ -54,9 +66,6 @@ def to_bytes(graph: Graph) -> bytes:
         "buffers": [{}, *({"data": _data(graph.tensors[i])} for i in constants)],
         "signature_defs": _signatures(graph),
     }
-    builder = flatbuffers.Builder(1024 + sum(graph.tensors[i].bytes + 32 for i in constants))
-    builder.Finish(write(builder, "Model", model), FILE_IDENTIFIER)
-    return bytes(builder.Output())
 
 
 def _operator_code(op: str, version: int) -> Mapping[str, Any]:
@@ -68,7 +77,9 @@ def _operator_code(op: str, version: int) -> Mapping[str, Any]:
     elif op in BUILTIN_OPERATORS:
         code, custom_code = BUILTIN_OPERATORS.index(op), None
     else:
-        raise ModelError(f"operator {op}", "TFLite has no such operator", hint="export the graph before passes change it")
+        raise ModelError(
+            f"operator {op}", "TFLite has no such operator", hint="export the graph before passes change it"
+        )
     deprecated = min(code, PLACEHOLDER_FOR_GREATER_OP_CODES)
     return {"deprecated_builtin_code": deprecated, "custom_code": custom_code, "version": version, "builtin_code": code}
 
@@ -83,7 +94,9 @@ def _operator(layer: Layer, code: int) -> Mapping[str, Any]:
     unknown = sorted(set(raw) - set(TABLES[table] if table else ()))
     if unknown:
         raise ModelError(
-            layer.where, f"TFLite has no option {', '.join(unknown)}", expected=", ".join(TABLES[table]) if table else "none"
+            layer.where,
+            f"TFLite has no option {', '.join(unknown)}",
+            expected=", ".join(TABLES[table]) if table else "none",
         )
     if table is None:
         return found
@@ -135,7 +148,7 @@ def _pack(values: np.ndarray[Any, Any], bits: int) -> bytes:
     padded[: len(values)] = values.astype(np.int16) & ((1 << bits) - 1)
     shifts = np.arange(per_byte, dtype=np.uint8) * bits
     packed = (padded.reshape(-1, per_byte).astype(np.uint16) << shifts).sum(axis=1)
-    return packed.astype(np.uint8).tobytes()
+    return bytes(packed.astype(np.uint8))
 
 
 def _signatures(graph: Graph) -> list[Mapping[str, Any]] | None:

@@ -33,6 +33,13 @@ _INT32 = struct.Struct("<i")
 _UINT32 = struct.Struct("<I")
 
 
+def printable(text: str) -> str:
+    """The text with control characters, line ends included, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class Reader:
     """The bytes of one file, the name for messages, and what is left of the work budget.
 
@@ -40,13 +47,20 @@ class Reader:
         data: the whole file.
         file_name: the name that error messages show.
         tables: the schema.
+        budget: how much work the file may cause, see :data:`WORK_BUDGET`.
     """
 
-    def __init__(self, data: bytes, file_name: str, tables: Mapping[str, Mapping[str, Field]] = TABLES) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        file_name: str,
+        tables: Mapping[str, Mapping[str, Field]] = TABLES,
+        budget: int = WORK_BUDGET,
+    ) -> None:
         self.data = data
         self.file_name = file_name
         self.tables = tables
-        self.budget = WORK_BUDGET
+        self.budget = budget
 
     def root(self, table: str) -> Table:
         """The root table, of type `table`."""
@@ -99,7 +113,9 @@ class Reader:
         count: int = _UINT32.unpack_from(self.data, start)[0]
         if start + 4 + count * element_size > len(self.data):
             room = (len(self.data) - start - 4) // element_size
-            raise self.error(what, start, f"a vector of {count} elements", f"at most {room}, which is where the file ends")
+            raise self.error(
+                what, start, f"a vector of {count} elements", f"at most {room}, which is where the file ends"
+            )
         return start + 4, count
 
 
@@ -117,7 +133,10 @@ class Table:
         size: int = _UINT16.unpack_from(reader.data, vtable + 2)[0]
         if vtable_size < 4 or vtable_size % 2 or size < 4:
             raise reader.error(
-                f"vtable of {type}", vtable, f"the sizes {vtable_size} and {size}", "an even size and a size, each at least 4"
+                f"vtable of {type}",
+                vtable,
+                f"the sizes {vtable_size} and {size}",
+                "an even size and a size, each at least 4",
             )
         reader.check(vtable, vtable_size, f"vtable of {type}")
         reader.check(position, size, type)
@@ -140,7 +159,10 @@ class Table:
             return None
         if offset < 4 or offset + size > self._size:
             raise self.reader.error(
-                self._where(field), self.position, f"the field offset {offset}", f"an offset from 4 to {self._size - size}"
+                self._where(field),
+                self.position,
+                f"the field offset {offset}",
+                f"an offset from 4 to {self._size - size}",
             )
         return self.position + offset
 
@@ -161,14 +183,14 @@ class Table:
         return int(self.scalar(name))
 
     def text(self, name: str) -> str | None:
-        """A string; bytes that are not UTF-8 are shown as `\\xNN`."""
+        """A string. Bytes that are not UTF-8 and characters that a terminal would obey are shown as escapes."""
         field = self._field(name)
         position = self._find(field, 4)
         if position is None:
             return None
         start, size = self.reader.vector(position, 1, self._where(field))
         self.reader.spend(size, self._where(field), start)
-        return self.reader.data[start : start + size].decode("utf-8", errors="backslashreplace")
+        return printable(self.reader.data[start : start + size].decode("utf-8", errors="backslashreplace"))
 
     def vector(self, name: str) -> tuple[int | float | bool, ...]:
         """A vector of numbers or truth values, empty when absent."""

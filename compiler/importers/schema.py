@@ -167,9 +167,7 @@ _OPTIONS = """
     GeluOptions: approximate:bool
 """
 
-#: The union `BuiltinOptions`: position = number in the file.
-BUILTIN_OPTIONS: tuple[str, ...] = tuple(
-    """
+_BUILTIN_OPTIONS = """
     NONE Conv2DOptions DepthwiseConv2DOptions ConcatEmbeddingsOptions LSHProjectionOptions Pool2DOptions
     SVDFOptions RNNOptions FullyConnectedOptions SoftmaxOptions ConcatenationOptions AddOptions L2NormOptions
     LocalResponseNormalizationOptions LSTMOptions ResizeBilinearOptions CallOptions ReshapeOptions SkipGramOptions
@@ -191,8 +189,10 @@ BUILTIN_OPTIONS: tuple[str, ...] = tuple(
     ReadVariableOptions AssignVariableOptions RandomOptions BucketizeOptions GeluOptions DynamicUpdateSliceOptions
     UnsortedSegmentProdOptions UnsortedSegmentMaxOptions UnsortedSegmentMinOptions UnsortedSegmentSumOptions
     ATan2Options SignOptions BitcastOptions BitwiseXorOptions RightShiftOptions
-""".split()
-)
+"""
+
+#: The union `BuiltinOptions`: position = number in the file.
+BUILTIN_OPTIONS: tuple[str, ...] = tuple(_BUILTIN_OPTIONS.split())
 
 TABLES: Mapping[str, Mapping[str, Field]] = {
     **{name: {} for name in BUILTIN_OPTIONS[1:]},
@@ -200,9 +200,7 @@ TABLES: Mapping[str, Mapping[str, Field]] = {
     **parse_tables(_OPTIONS),
 }
 
-#: The enum `BuiltinOperator`: position = number in the file.
-BUILTIN_OPERATORS: tuple[str, ...] = tuple(
-    """
+_BUILTIN_OPERATORS = """
     ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR
     FULLY_CONNECTED HASHTABLE_LOOKUP L2_NORMALIZATION L2_POOL_2D LOCAL_RESPONSE_NORMALIZATION LOGISTIC
     LSH_PROJECTION LSTM MAX_POOL_2D MUL RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR RNN SOFTMAX SPACE_TO_DEPTH
@@ -228,9 +226,11 @@ BUILTIN_OPERATORS: tuple[str, ...] = tuple(
     STABLEHLO_CONVERT STABLEHLO_DYNAMIC_SLICE STABLEHLO_DYNAMIC_UPDATE_SLICE STABLEHLO_PAD STABLEHLO_IOTA
     STABLEHLO_DOT_GENERAL STABLEHLO_REDUCE_WINDOW STABLEHLO_SORT STABLEHLO_WHILE STABLEHLO_GATHER
     STABLEHLO_TRANSPOSE DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_SHIFT_LEFT
-    STABLEHLO_CBRT
-""".split()
-)
+    STABLEHLO_CBRT STABLEHLO_CASE
+"""
+
+#: The enum `BuiltinOperator`: position = number in the file.
+BUILTIN_OPERATORS: tuple[str, ...] = tuple(_BUILTIN_OPERATORS.split())
 
 CUSTOM = BUILTIN_OPERATORS.index("CUSTOM")
 
@@ -269,13 +269,13 @@ def _options_of_operators() -> Mapping[str, str]:
 #: The options table of each builtin operator that has one.
 OPTIONS_OF: Mapping[str, str] = _options_of_operators()
 
-#: The enum `TensorType`: position = number in the file. Lower case, as in :data:`tinyc.graph.DTYPES`.
-TENSOR_TYPES: tuple[str, ...] = tuple(
-    """
+_TENSOR_TYPES = """
     float32 float16 int32 uint8 int64 string bool int16 complex64 int8 float64 complex128 uint64 resource variant
     uint32 uint16 int4 bfloat16 int2 uint4 float8_e4m3fn float8_e5m2
-""".split()
-)
+"""
+
+#: The enum `TensorType`: position = number in the file. Lower case, as in :data:`tinyc.graph.DTYPES`.
+TENSOR_TYPES: tuple[str, ...] = tuple(_TENSOR_TYPES.split())
 
 #: The enum `Padding`.
 PADDING: tuple[str, ...] = ("SAME", "VALID")

@@ -12,21 +12,22 @@ from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
 from . import Op
 from ._constraints import ACTIVATIONS, activation, constant, dtype, output_dtype, per_tensor, rank
 from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
+from ._options import ACTIVATION_TYPES, WEIGHTS_FORMATS, name_of
 
 
 def _attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        "activation": options["fused_activation_function"],
-        "weights_format": options["weights_format"],
+        "activation": name_of(ACTIVATION_TYPES, options["fused_activation_function"]),
+        "weights_format": name_of(WEIGHTS_FORMATS, options["weights_format"]),
         "keep_num_dims": options["keep_num_dims"],
     }
 
 
 def _export(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        "fused_activation_function": attributes["activation"],
-        "weights_format": attributes.get("weights_format", "DEFAULT"),
-        "keep_num_dims": attributes.get("keep_num_dims", False),
+        "fused_activation_function": ACTIVATION_TYPES.index(attributes["activation"]),
+        "weights_format": WEIGHTS_FORMATS.index(attributes["weights_format"]),
+        "keep_num_dims": attributes["keep_num_dims"],
     }
 
 
@@ -65,7 +66,7 @@ def _filter_quantized(layer: Layer) -> str | None:
 
 
 def multipliers(layer: Layer) -> tuple[Array, Array]:
-    """(multiplier, shift) as int32 arrays: one entry, or one per output channel.
+    """(multiplier as int32, shift as int8): one entry, or one per output channel.
 
     TFLite Micro multiplies the input and filter scales in float32 per tensor, and in float64 per channel.
     """
@@ -76,7 +77,7 @@ def multipliers(layer: Layer) -> tuple[Array, Array]:
     else:
         reals = [float(np.float32(source.scale) * np.float32(weights.scale)) / output.scale]
     pairs = [quantize_multiplier(real) for real in reals]
-    return np.array([q for q, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int32)
+    return np.array([q for q, _ in pairs], np.int32), np.array([s for _, s in pairs], np.int8)
 
 
 def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:

@@ -5,7 +5,7 @@ It knows nothing of graphs: a buffer is a size and the steps during which its by
 its certificate: a lower bound that no plan can beat, and whether the plan is proved optimal.
 """
 
-from .allocate import EFFORT, allocate
+from .planner import EFFORT, allocate
 from .arena import Arena, Buffer, check
 
 __all__ = ["EFFORT", "Arena", "Buffer", "allocate", "check"]

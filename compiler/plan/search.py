@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .first_fit import Problem
+from .first_fit import Packing, Problem
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -33,6 +33,12 @@ Bools = npt.NDArray[np.bool_]
 FAR = np.int64(2**62)
 #: Failed states kept per set of boxes; a longer list costs more to compare than it prunes.
 DEAD_STATES = 12
+
+
+#: Larger problems are not searched: the search works on tables of boxes × boxes.
+MOST_BOXES = 1_000
+#: Nodes of the first run; see `_runs`.
+FIRST_RUN = 500
 
 
 @dataclass
@@ -44,10 +50,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The best packing found (None: none within the limit), and whether the whole tree was searched."""
+    """The best packing found (None: none within the limit), and whether the whole tree was searched: then there is no
+    better one."""
 
-    offsets: tuple[int, ...] | None
-    height: int
+    packing: Packing | None
     exhausted: bool
 
 
@@ -73,12 +79,11 @@ class Search:
         alive = step_sets(problem)
         self.span = alive.sum(axis=0)
         self.load: Ints = alive * self.size
-        self.twin = twins(problem)
+        self.twin = twins(problem, alive)
         self.limit = limit
         self.goal = goal
         self.offsets = np.zeros(self.count, dtype=np.int64)
-        self.best: tuple[int, ...] | None = None
-        self.height = 0
+        self.best: Packing | None = None
         self.dead: dict[int, list[Ints]] = {}
 
     def run(self, budget: Budget, taste: int) -> Outcome:
@@ -87,23 +92,19 @@ class Search:
         `taste` is the order in which branches are tried: 0 lowest first, 1 largest first, 2 longest-lived first.
         What one run proved to fail is not tried again by the next one.
         """
-        root = _Node(np.arange(self.count), np.zeros(self.count, dtype=np.int64), 0)
-        self._expand(root, budget, taste)
-        path = [root]
+        path: list[_Node] = []
+        self._enter(_Node(np.arange(self.count), np.zeros(self.count, dtype=np.int64), 0), path, budget, taste)
         while path:
-            if self.best is not None and self.height <= self.goal:
-                return self._outcome(exhausted=False)
+            if self.best is not None and self.best.height <= self.goal:
+                return Outcome(self.best, exhausted=False)
             node = path[-1]
             if not node.branches:
                 self._bury(path.pop())
             elif budget.nodes <= 0:
-                return self._outcome(exhausted=False)
+                return Outcome(self.best, exhausted=False)
             else:
                 self._descend(node, path, budget, taste)
-        return self._outcome(exhausted=True)
-
-    def _outcome(self, exhausted: bool) -> Outcome:
-        return Outcome(self.best, self.height, exhausted)
+        return Outcome(self.best, exhausted=True)
 
     def _descend(self, node: _Node, path: list[_Node], budget: Budget, taste: int) -> None:
         """Place the next box of `node`."""
@@ -114,16 +115,22 @@ class Search:
         if not len(rest):
             self._found()
             return
-        child = _Node(rest, np.delete(heads, position), node.placed | 1 << box)
-        if not self._hopeless(child):
-            self._expand(child, budget, taste)
-            path.append(child)
+        self._enter(_Node(rest, np.delete(heads, position), node.placed | 1 << box), path, budget, taste)
+
+    def _enter(self, node: _Node, path: list[_Node], budget: Budget, taste: int) -> None:
+        """Find the branches of a node and go on from there, unless it can be seen to fail."""
+        node.heads = self._raised(node.rest, node.heads)
+        if (node.heads + self.size[node.rest]).max() > self.limit or self._hopeless(node):
+            return
+        self._expand(node, budget, taste)
+        path.append(node)
 
     def _found(self) -> None:
         """All boxes are placed. From now on only lower packings are of interest."""
         height = int((self.offsets + self.size).max())
         if height <= self.limit:
-            self.best, self.height, self.limit = tuple(self.offsets.tolist()), height, height - 1
+            self.best = Packing(tuple(self.offsets.tolist()), height, "branch and bound")
+            self.limit = height - 1
 
     def _hopeless(self, node: _Node) -> bool:
         return any(bool((heads <= node.heads).all()) for heads in self.dead.get(node.placed, ()))
@@ -147,6 +154,29 @@ class Search:
         keys = ((-span, -size, start), (-span, start, -size), (-size, start, -span))[taste]
         node.branches = [(int(picks[i]), heads[i]) for i in np.lexsort(keys)[::-1] if bounds[i] <= self.limit]
 
+    def _raised(self, rest: Ints, heads: Ints) -> Ints:
+        """Raise the heads of boxes that cannot be the lowest at one of their steps any more.
+
+        When a box's head and all sizes still to place at a step are more than the limit, another box comes first there,
+        and the box starts at the earliest end of another one or later. FAR when there is no other one.
+        """
+        load = self.load[:, rest]
+        total = load.sum(axis=1)
+        busy = total + heads.max() > self.limit
+        load, total, size = load[busy], total[busy], self.size[rest]
+        while True:
+            late = (load > 0) & (heads + total[:, None] > self.limit)
+            rows = late.any(axis=1)
+            if not rows.any():
+                return heads
+            ends = np.where(load[rows] > 0, heads + size, FAR)
+            two = np.partition(np.column_stack((ends, np.full(len(ends), FAR))), 1, axis=1)[:, :2]
+            others = np.where(ends == two[:, :1], two[:, 1:], two[:, :1])
+            raised = np.maximum(heads, np.where(late[rows], others, 0).max(axis=0))
+            if (raised == heads).all() or raised.max() > self.limit:
+                return raised
+            heads = raised
+
     def _distinct(self, rest: Ints, picks: Ints) -> Ints:
         """Drop the boxes that have a twin among the picks before them."""
         seen: set[int] = set()
@@ -166,6 +196,42 @@ class Search:
         above = np.cumsum(load[:, order], axis=2)
         result: Ints = (above + np.take_along_axis(heads, order, axis=1)).max(axis=(0, 2))
         return result
+
+
+def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budget) -> Outcome:
+    """Look for a packing no higher than `limit`, better than `start`, and if possible no higher than `goal`.
+
+    First only packings that meet the goal are asked for, which prunes best, with half of the budget; then any better
+    one. `goal` < the height of `start`. When the outcome has the packing `start` and is exhausted, `start` is optimal.
+    """
+    known = start if start.height <= limit else None
+    if len(problem.sizes) > MOST_BOXES or sum(problem.sizes) >= FAR // 4:
+        return Outcome(known, exhausted=False)
+    limit = min(limit, start.height - 1)
+    half = Budget(budget.nodes // 2)
+    budget.nodes -= half.nodes
+    outcome = _runs(Search(problem, min(goal, limit), goal), half)
+    budget.nodes += half.nodes
+    if outcome.packing is None and outcome.exhausted:
+        goal += 1
+    if outcome.packing is None and goal <= limit:
+        outcome = _runs(Search(problem, limit, goal), budget)
+    return Outcome(outcome.packing or known, outcome.exhausted)
+
+
+def _runs(tree: Search, budget: Budget) -> Outcome:
+    """Run with the three tastes in turn, each time with more nodes: an early wrong choice then costs little."""
+    outcome = Outcome(None, exhausted=False)
+    run = 0
+    while budget.nodes > 0:
+        share = Budget(min(budget.nodes, FIRST_RUN * 2 ** (run // 3)))
+        budget.nodes -= share.nodes
+        outcome = tree.run(share, run % 3)
+        budget.nodes += share.nodes
+        if outcome.exhausted or (outcome.packing is not None and outcome.packing.height <= tree.goal):
+            break
+        run += 1
+    return outcome
 
 
 def rivals(near: Bools, heads: Ints, ends: Ints) -> Ints:
@@ -198,8 +264,7 @@ def step_sets(problem: Problem) -> Ints:
     return np.array(rows, dtype=np.int64)
 
 
-def twins(problem: Problem) -> Sequence[int]:
-    """Per box, the first box with the same size and lifetime."""
-    first: dict[tuple[int, int, int], int] = {}
-    keys = zip(problem.sizes, problem.firsts, problem.lasts, strict=True)
-    return [first.setdefault(key, i) for i, key in enumerate(keys)]
+def twins(problem: Problem, alive: Ints) -> Sequence[int]:
+    """Per box, the first box with the same size that is alive at the same steps."""
+    first: dict[tuple[int, bytes], int] = {}
+    return [first.setdefault((size, alive[:, i].tobytes()), i) for i, size in enumerate(problem.sizes)]

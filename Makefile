@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target makes its own .venv; only python3 (3.11 or newer, with venv) is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint bench docs tools clean
+
+## demo: build the keyword-spotting example for a Cortex-M4 board and verify it in emulation (pip only)
+demo:
+	$(PYTHON) scripts/demo.py
+
+## test: install what the tests need, then lint, types and tests
+test: .venv/dev tools lint
+	$(BIN)/python -m pytest -m "not slow"
+
+## test-all: the same with the slow matrices
+test-all: .venv/dev tools lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+## bench: measure sizes and instructions again, and rewrite the tables
+bench: .venv/dev
+	$(BIN)/python benchmarks/run.py
+
+## docs: generate the reference pages and build the site into site/
+docs: .venv/dev
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
+## tools: compilers and emulators from Debian that the tests use
+tools:
+	sh scripts/install-tools.sh
+
+.venv/dev: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist site demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

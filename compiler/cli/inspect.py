@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tinyc inspect`: what is in a model, and whether tinyc takes it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..graph import Graph, Layer, Tensor
+from ..importers.tflite import load
+from ..ops import all_ops, problems
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def command(model: Path, as_json: bool) -> None:
+    """Operators, shapes, quantization, MACs and weights of MODEL, and what keeps tinyc from taking it."""
+    graph = load(model)
+    facts = describe(graph)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        _print(facts, Console(highlight=False))
+
+
+def describe(graph: Graph) -> dict[str, Any]:
+    """The facts that `tinyc inspect` prints, as plain data."""
+    layers = [_layer(layer) for layer in graph.layers()]
+    blocked = [layer for layer in layers if layer["problems"]]
+    return {
+        "file": graph.source.file_name,
+        "sha256": graph.source.sha256,
+        "size": graph.source.size,
+        "inputs": [_tensor(t, name) for t, name in zip(graph.input_tensors, graph.input_names, strict=True)],
+        "outputs": [_tensor(t, name) for t, name in zip(graph.output_tensors, graph.output_names, strict=True)],
+        "labels": list(graph.labels),
+        "macs": sum(layer["macs"] or 0 for layer in layers),
+        "weights": sum(tensor.bytes for tensor in graph.tensors if tensor.constant),
+        "operators": dict(Counter(f"{layer['op']} v{layer['version']}" for layer in layers)),
+        "layers": layers,
+        "supported": not blocked,
+    }
+
+
+def _tensor(tensor: Tensor, name: str) -> dict[str, Any]:
+    q = tensor.quantization
+    return {
+        "name": name,
+        "tensor": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "bytes": tensor.bytes,
+        "scale": list(q.scale) if q else [],
+        "zero_point": list(q.zero_point) if q else [],
+    }
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    found = problems(layer)
+    op = all_ops().get(layer.op)
+    output = layer.outputs[0] if layer.outputs else None
+    return {
+        "index": layer.node.index,
+        "op": layer.op,
+        "version": layer.node.version,
+        "name": output.name if output else "",
+        "input_shape": list(layer.inputs[0].shape) if layer.inputs and layer.inputs[0] is not None else [],
+        "output_shape": list(output.shape) if output else [],
+        "dtype": output.dtype if output else "",
+        "scale": list(output.quantization.scale[:1]) if output and output.quantization else [],
+        "zero_point": list(output.quantization.zero_point[:1]) if output and output.quantization else [],
+        "macs": op.macs(layer) if op is not None and not found else None,
+        "weights": sum(t.bytes for t in layer.inputs if t is not None and t.constant),
+        "problems": found,
+    }
+
+
+def _print(facts: dict[str, Any], console: Console) -> None:
+    console.print(f"[bold]{escape(facts['file'])}[/] {facts['size']:,} bytes, sha256 {facts['sha256'][:16]}…")
+    for kind in ("inputs", "outputs"):
+        for tensor in facts[kind]:
+            scale = f", scale {tensor['scale'][0]:.9g}, zero point {tensor['zero_point'][0]}" if tensor["scale"] else ""
+            console.print(f"  {kind[:-1]} {escape(tensor['name'])}: {tensor['dtype']} {escape(str(tensor['shape']))}{scale}")
+    if facts["labels"]:
+        console.print(f"  labels: {escape(', '.join(facts['labels'][:12]))}{' …' if len(facts['labels']) > 12 else ''}")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("", "operator", "output", "type", "scale", "zero", "MACs", "weights B"):
+        table.add_column(heading, justify="right" if heading in ("", "zero", "MACs", "weights B") else "left")
+    for layer in facts["layers"]:
+        scale = f"{layer['scale'][0]:.6g}" if layer["scale"] else ""
+        zero = str(layer["zero_point"][0]) if layer["zero_point"] else ""
+        shape = "×".join(str(extent) for extent in layer["output_shape"])
+        macs = f"{layer['macs']:,}" if layer["macs"] else ""
+        op = escape(f"{layer['op']} v{layer['version']}")
+        table.add_row(
+            str(layer["index"]), f"[red]{op}[/]" if layer["problems"] else op, shape, layer["dtype"], scale, zero, macs, f"{layer['weights']:,}"
+        )
+    console.print(table)
+    console.print(f"{len(facts['layers'])} operators, {facts['macs']:,} MACs, {facts['weights']:,} bytes of weights and other constants")
+    blocked = [layer for layer in facts["layers"] if layer["problems"]]
+    if not blocked:
+        console.print("[green]tinyc takes this model[/]")
+        return
+    console.print(f"[red]tinyc does not take this model: {len(blocked)} operators block it[/]")
+    for layer in blocked:
+        for problem in layer["problems"]:
+            console.print(f"  operator {layer['index']} {escape(layer['op'])} '{escape(layer['name'])}': {escape(problem)}")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the compiled library takes: code and constants in flash, stack frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .program import Program
+from .targets.cpus import Cpu
+from .toolchains import Objects, compile_objects
+
+#: Stack for the compiler's own helpers under a kernel (64-bit multiply, shift or division on small cores), in bytes.
+HELPER_STACK = 64
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Bytes as `size` prints them for the library's objects: `code` is .text, `constants` is .rodata, `data` must be 0.
+
+    `stack` bounds the stack below `<name>_run`, itself included.
+    """
+
+    code: int
+    constants: int
+    data: int
+    stack: int
+    toolchain: str
+
+
+def measure(library: Mapping[str, bytes], program: Program, name: str, cpu: Cpu, optimize: str, toolchain: str = "auto") -> Measurement:
+    """Compiles the library for `cpu` and adds up its sections. Raises ToolError when no compiler is there."""
+    objects = compile_objects(library, cpu, toolchain=toolchain, optimize=optimize)
+    return Measurement(
+        code=sum(sizes.code for sizes in objects.sections.values()),
+        constants=sum(sizes.rodata for sizes in objects.sections.values()),
+        data=sum(sizes.data + sizes.bss for sizes in objects.sections.values()),
+        stack=stack_bound(objects, name, [step.kernel.function for step in program.steps]),
+        toolchain=objects.toolchain,
+    )
+
+
+def stack_bound(objects: Objects, name: str, kernels: Sequence[str]) -> int:
+    """Frame of `<name>_run` plus the deepest kernel: all functions of its file at once, plus the compiler's helpers."""
+    frames = objects.stack_usage
+    run = frames[f"{name}.c"].get(f"{name}_run", 0)
+    deepest = max((sum(frames[f"{kernel}.c"].values()) for kernel in kernels), default=0)
+    return run + deepest + (HELPER_STACK if kernels else 0)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What AVERAGE_POOL_2D and MAX_POOL_2D share: options, rules, window geometry and test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
+from . import Constraint
+from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, rank
+from ._options import ACTIVATION_TYPES, PADDINGS, name_of
+
+#: Largest window extent and stride, and most pixels in one window, so that the kernels' 32-bit arithmetic cannot overflow.
+LIMIT = 65536
+MAX_WINDOW = 1 << 23
+
+
+def attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`padding` (SAME or VALID), `stride` and `window` as (height, width), `activation`."""
+    return {
+        "padding": name_of(PADDINGS, options["padding"]),
+        "stride": (options["stride_h"], options["stride_w"]),
+        "window": (options["filter_height"], options["filter_width"]),
+        "activation": name_of(ACTIVATION_TYPES, options["fused_activation_function"]),
+    }
+
+
+def export(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The raw options of a file."""
+    return {
+        "padding": PADDINGS.index(attributes["padding"]),
+        "stride_h": attributes["stride"][0],
+        "stride_w": attributes["stride"][1],
+        "filter_height": attributes["window"][0],
+        "filter_width": attributes["window"][1],
+        "fused_activation_function": ACTIVATION_TYPES.index(attributes["activation"]),
+    }
+
+
+def _padding_known(layer: Layer) -> str | None:
+    """The padding must be SAME or VALID."""
+    found = layer.attributes["padding"]
+    return None if found in PADDINGS else str(found)
+
+
+def _geometry_usable(layer: Layer) -> str | None:
+    """The strides, and the height and width of the window, must be 1 to 65536."""
+    stride, window = layer.attributes["stride"], layer.attributes["window"]
+    return None if all(1 <= size <= LIMIT for size in (*stride, *window)) else f"strides {list(stride)}, window {list(window)}"
+
+
+def _input_filled(layer: Layer) -> str | None:
+    """The input must not be empty."""
+    shape = layer.input(0).shape
+    return None if all(extent >= 1 for extent in shape) else f"shape {list(shape)}"
+
+
+def _window_fits(layer: Layer) -> str | None:
+    """With VALID padding the window must fit in the image, and no window may cover more than 8388608 pixels."""
+    height, width = layer.input(0).shape[1:3]
+    window = layer.attributes["window"]
+    outside = layer.attributes["padding"] == "VALID" and (window[0] > height or window[1] > width)
+    large = min(window[0], height) * min(window[1], width) > MAX_WINDOW
+    return f"window {list(window)}, image {[height, width]}" if outside or large else None
+
+
+def _same_quantization(layer: Layer) -> str | None:
+    """The output's scale and zero point must be the input's (the scale within 0.000001, as in TFLite Micro)."""
+    source, output = layer.input(0), layer.output
+    if abs(source.scale - output.scale) <= 1e-6 and source.zero_point == output.zero_point:
+        return None
+    return f"scales {source.scale:.9g} and {output.scale:.9g}, zero points {source.zero_point} and {output.zero_point}"
+
+
+CONSTRAINTS: tuple[Constraint, ...] = (
+    dtype("input", 0, "int8"),
+    output_dtype("int8"),
+    per_tensor("input and the output", 0),
+    rank("input", 0, 4, 4),
+    activation(*ACTIVATIONS),
+    _padding_known,
+    _geometry_usable,
+    _input_filled,
+    _window_fits,
+    _same_quantization,
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The windows along one image axis, in pixels."""
+
+    input: int
+    window: int
+    stride: int
+    pad: int
+    """Pixels of padding before the first."""
+    output: int
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """First and end pixel of each window, clipped to the image; never empty."""
+        starts = (position * self.stride - self.pad for position in range(self.output))
+        return [(max(start, 0), min(start + self.window, self.input)) for start in starts]
+
+
+def axes(layer: Layer) -> tuple[Axis, Axis]:
+    """The windows along height and width."""
+    height, width = layer.input(0).shape[1:3]
+    window, stride, padding = (layer.attributes[name] for name in ("window", "stride", "padding"))
+    return _axis(height, window[0], stride[0], padding), _axis(width, window[1], stride[1], padding)
+
+
+def _axis(extent: int, window: int, stride: int, padding: str) -> Axis:
+    if padding == "VALID":
+        return Axis(extent, window, stride, 0, (extent - window + stride) // stride)
+    output = (extent + stride - 1) // stride
+    total = max((output - 1) * stride + window - extent, 0)
+    return Axis(extent, window, stride, total // 2, output)
+
+
+def output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
+    batch, _, _, depth = layer.input(0).shape
+    height, width = axes(layer)
+    return [(batch, height.output, width.output, depth)]
+
+
+def reduce_windows(layer: Layer, image: Array, reduce: Callable[[Array, int], Array]) -> Array:
+    """`reduce(array, axis)` over every window of `image` [batch, height, width, depth], first along width, then along height."""
+    height, width = axes(layer)
+    rows = np.stack([reduce(image[:, :, start:end], 2) for start, end in width.ranges()], axis=2)
+    return np.stack([reduce(rows[:, start:end], 1) for start, end in height.ranges()], axis=1)
+
+
+def cases(op: str) -> Iterator[tuple[str, Graph]]:
+    """Small graphs with the corners of the window geometry."""
+    yield "global", case(op, (1, 5, 4, 3), (5, 4), (1, 1), "VALID")
+    yield "2x2", case(op, (1, 6, 6, 5), (2, 2), (2, 2), "VALID")
+    yield "same odd batch", case(op, (2, 7, 5, 4), (3, 2), (2, 3), "SAME", "RELU")
+    yield "overlapping same", case(op, (1, 5, 5, 3), (3, 3), (1, 1), "SAME", "RELU6")
+    yield "window larger than image", case(op, (1, 2, 3, 2), (5, 6), (1, 2), "SAME", "RELU_N1_TO_1")
+    yield "stride skips pixels", case(op, (1, 9, 8, 1), (2, 1), (4, 3), "VALID")
+    yield "1x1 image", case(op, (3, 1, 1, 7), (1, 1), (1, 1), "SAME")
+
+
+def case(
+    op: str,
+    shape: tuple[int, ...],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    padding: str,
+    activation: str = "NONE",
+    quantization: Quantization | None = None,
+) -> Graph:
+    """A graph of one pooling layer, its output shape computed."""
+    q = quantization or Quantization((float(np.float32(0.06)),), (-9,))
+    height, width = (_axis(shape[1 + i], window[i], stride[i], padding).output for i in (0, 1))
+    return single_node_graph(
+        op,
+        (Tensor("input", shape, "int8", q),),
+        (Tensor("output", (shape[0], height, width, shape[3]), "int8", q),),
+        {"padding": padding, "stride": stride, "window": window, "activation": activation},
+    )

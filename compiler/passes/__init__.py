@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rewrites of the graph, one file each. `PASSES` lists them in order; the graph is verified before and after every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..errors import ModelError
+from ..graph import Graph
+from ..ops import problems
+from .drop_unused import drop_unused
+from .fold_constants import fold_constants
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (fold_constants, drop_unused)
+
+
+def run_passes(graph: Graph) -> Graph:
+    """`graph` after all passes. Raises ModelError when an operator is not supported, naming all of them at once."""
+    check_supported(graph)
+    for rewrite in PASSES:
+        graph = rewrite(graph)
+        check_order(graph)
+    return graph
+
+
+#: What helps against an unsupported operator, by kind of problem.
+_HELP: Mapping[str, str] = {
+    "float32": "convert the model to full integer quantization (TFLite converter: representative_dataset, TFLITE_BUILTINS_INT8)",
+    "custom": "custom operators need their own compiler or kernel; export the model without them",
+}
+
+
+def unsupported(graph: Graph) -> list[tuple[str, str]]:
+    """(layer, problem) for everything in `graph` that tinyc does not take."""
+    return [(layer.where, problem) for layer in graph.layers() for problem in problems(layer)]
+
+
+def check_supported(graph: Graph) -> None:
+    """Raises ModelError listing every layer that tinyc does not take, and what would help."""
+    found = unsupported(graph)
+    if not found:
+        return
+    text = "\n".join(f"    {where}: {problem}" for where, problem in found)
+    hints = []
+    if any("float32" in problem for _, problem in found) and all(t.dtype == "float32" for t in graph.input_tensors):
+        hints.append(_HELP["float32"])
+    if any("CUSTOM:" in problem for _, problem in found):
+        hints.append(_HELP["custom"])
+    hints.append("`tinyc inspect MODEL` shows all operators, docs/ops.md what each may be")
+    raise ModelError(
+        graph.source.file_name or "model",
+        f"{len(found)} of {len(graph.nodes)} operators cannot be compiled:\n{text}",
+        hint="; ".join(hints),
+    )
+
+
+def check_order(graph: Graph) -> None:
+    """Raises ModelError unless every tensor is a constant, a graph input, or produced before it is read."""
+    known = {i for i, tensor in enumerate(graph.tensors) if tensor.constant} | set(graph.inputs)
+    for layer in graph.layers():
+        missing = [i for i in layer.node.inputs if i >= 0 and i not in known]
+        if missing:
+            raise ModelError(layer.where, f"reads '{graph.tensors[missing[0]].name}', which nothing has produced before")
+        known.update(layer.node.outputs)
+    missing = [i for i in graph.outputs if i not in known]
+    if missing:
+        raise ModelError("model output", f"'{graph.tensors[missing[0]].name}' is not produced by any operator")

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiler as a list of stages. Who has read `compile_model` knows the compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__, reference
+from .boards import Board, load_board
+from .dump import graph_text, plan_text, program_text
+from .emit import emit, ports
+from .errors import ModelError, ToolError, UsageError, suggestion
+from .graph import DTYPES, Array, Graph
+from .importers.tflite import from_bytes, read_model
+from .lower import OPTIMIZE, lower
+from .measure import Measurement, measure
+from .memory import MemoryMap, plan_memory
+from .output import REPORT, manifest, write_files
+from .passes import run_passes
+from .plan import Arena
+from .program import Program
+from .projects import KINDS, ProjectInfo, default_kind, wrap
+from .report import Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
+from .targets.cpus import find_cpu
+from .verify import EngineResult, choose_engines, run_image, verify
+from .verify.vectors import make_inputs
+
+VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones."""
+
+    board: str
+    name: str | None = None
+    format: str | None = None
+    framework: str | None = None
+    optimize: str = "balanced"
+    verify: str = "auto"
+    inputs: Sequence[Sequence[Array]] = ()
+    count: int = 4
+    seed: int = 1
+    layers: bool = False
+    toolchain: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Compilation:
+    """A finished build, complete in memory: `files` is what belongs on disk (path → bytes)."""
+
+    name: str
+    graph: Graph
+    program: Program
+    memory: MemoryMap
+    library: Mapping[str, bytes]
+    files: Mapping[str, bytes]
+    report: Report
+
+    @property
+    def sources(self) -> Mapping[str, bytes]:
+        """The model library: file name → bytes."""
+        return self.library
+
+    @property
+    def plan(self) -> Arena:
+        """The arena with its offsets and certificate."""
+        return self.memory.arena
+
+    def run(self, inputs: Array) -> Array:
+        """Runs the compiled C natively on many samples.
+
+        Args:
+            inputs: array [n, ...] of the model's input dtype (single-input models); each sample has the input's elements.
+
+        Returns:
+            array [n, ...] of output 0, computed by the C that this build generated.
+        """
+        return run_native(self, inputs)
+
+    def write(self, folder: Path | str, *, force: bool = False) -> list[str]:
+        """Writes `files` into `folder`, all or nothing; see `tinyc.output.write_files`."""
+        return write_files(self.files, Path(folder), force=force)
+
+
+def compile_model(model: Path | str, options: Options, progress: Callable[[str], None] = lambda text: None) -> Compilation:
+    """From a file to a finished build in memory. Every stage takes a value and returns a value."""
+    _check_options(options)
+    board = load_board(options.board)
+    cpu = find_cpu(board.cpu)
+    kind = options.format or default_kind(board)
+    progress("reading the model")
+    data = read_model(Path(model))
+    graph = run_passes(from_bytes(data, Path(model).name))
+    name = model_name(options.name, Path(model))
+    progress("choosing kernels and planning memory")
+    program = lower(graph, cpu, options.optimize)
+    memory = plan_memory(program)
+    rows, ram_figures = layer_rows(program), ram(program, memory)
+    check_fit(board, rows, ram_figures, Flash(sum(row.constants for row in rows)), Stack())
+    progress("writing C")
+    library = emit(program, memory, name)
+    measurement = _measurement(library, program, name, options, progress)
+    flash, stack = _figures(rows, measurement)
+    check_fit(board, rows, ram_figures, flash, stack)
+    engines, not_verified = _verification(name, program, library, options, progress)
+    instructions = next((engine.layers for engine in engines if engine.layers), None)
+    measured = next((engine.stack for engine in engines if engine.stack is not None), None)
+    files = dict(wrap(kind, library, _project(name, graph, board, memory, Path(model).name, options)))
+    files[f"{name}.tflite" if kind == "c" else f"model/{name}.tflite"] = data
+    report = Report(
+        tinyc=__version__,
+        name=name,
+        model=Path(model).name,
+        sha256=graph.source.sha256,
+        board=board.name,
+        cpu=cpu.name,
+        optimize=options.optimize,
+        format=kind,
+        macs=sum(row.macs for row in rows),
+        layers=layer_rows(program, instructions),
+        ram=ram_figures,
+        flash=flash,
+        stack=replace(stack, measured=measured),
+        fit=fit(board, flash.total if flash.total is not None else flash.constants, ram_figures.arena + (stack.bound or 0)),
+        verification=tuple(engines),
+        not_verified=not_verified,
+        files=manifest(files),
+    )
+    files[REPORT] = (json.dumps(report.to_json(), indent=2) + "\n").encode()
+    return Compilation(name, graph, program, memory, library, files, report)
+
+
+def _check_options(options: Options) -> None:
+    for option, value, known in (
+        ("--optimize", options.optimize, tuple(OPTIMIZE)),
+        ("--verify", options.verify, VERIFY),
+        ("--format", options.format or KINDS[0], tuple(KINDS)),
+    ):
+        if value not in known:
+            raise UsageError(option, f"unknown value '{value}'", hint=suggestion(value, known))
+    if options.count < 1:
+        raise UsageError("--count", str(options.count), expected="at least 1")
+
+
+_C_WORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short "
+    "signed sizeof static struct switch typedef union unsigned void volatile while bool true false main setup loop class new delete this "
+    "template namespace public private protected virtual operator try catch throw using and or not xor tinyc".split()
+)
+
+
+def model_name(given: str | None, model: Path) -> str:
+    """The C prefix: `given` when it is a usable identifier, else one made from the file's name."""
+    if given is not None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given) or given.lower() in _C_WORDS or given.startswith("tinyc_"):
+            raise UsageError("--name", f"'{given}' cannot be a C prefix", expected="letters, digits and _, starting with a letter, not a C or C++ word")
+        return given
+    name = re.sub(r"_+", "_", re.sub(r"\W", "_", model.stem, flags=re.ASCII)).strip("_").lower()
+    if not name or not name[0].isalpha() or name in _C_WORDS or name.startswith("tinyc_"):
+        name = f"model_{name}".rstrip("_")
+    return name
+
+
+def _measurement(
+    library: Mapping[str, bytes], program: Program, name: str, options: Options, progress: Callable[[str], None]
+) -> Measurement | None:
+    """Sizes from the compiler; None when nothing is to be compiled or no compiler for the core is there."""
+    if options.verify == "none":
+        return None
+    progress(f"compiling for {program.cpu.title}")
+    try:
+        return measure(library, program, name, program.cpu, OPTIMIZE[options.optimize], options.toolchain)
+    except ToolError:
+        if options.verify == "auto":
+            return None
+        raise
+
+
+def _figures(rows: Sequence[LayerRow], measurement: Measurement | None) -> tuple[Flash, Stack]:
+    if measurement is None:
+        return Flash(sum(row.constants for row in rows)), Stack()
+    total = measurement.code + measurement.constants + measurement.data
+    return Flash(measurement.constants, measurement.code, total, measurement.toolchain), Stack(measurement.stack)
+
+
+def _verification(
+    name: str, program: Program, library: Mapping[str, bytes], options: Options, progress: Callable[[str], None]
+) -> tuple[list[EngineResult], str]:
+    """Results of every engine asked for, and one line that says why nothing was verified, if so."""
+    if options.verify == "none":
+        return [], "as asked (--verify none); `tinyc verify` does it later"
+    names, why_not = choose_engines(options.verify, program.cpu)
+    if not names:
+        return [], why_not
+    inputs = [*options.inputs, *make_inputs(program.graph, options.count, options.seed)]
+    flag = OPTIMIZE[options.optimize]
+    results = [
+        verify(
+            name, program, library, inputs, emulator=engine, layers=options.layers, optimize=flag, toolchain=options.toolchain, progress=progress
+        )
+        for engine in names
+    ]
+    return results, ""
+
+
+def run_native(built: Compilation, inputs: Array) -> Array:
+    """See `Compilation.run`."""
+    graph = built.graph
+    if len(graph.inputs) != 1:
+        raise UsageError("Compilation.run", f"the model has {len(graph.inputs)} inputs", expected="a model with one input")
+    source, target = graph.input_tensors[0], graph.output_tensors[0]
+    array = np.ascontiguousarray(inputs)
+    if array.dtype != DTYPES[source.dtype] or array.size % max(source.elements, 1):
+        raise ModelError("inputs", f"{array.dtype} array of shape {list(array.shape)}", expected=f"{source.dtype} samples of {list(source.shape)}")
+    samples = array.reshape(-1, *source.shape)
+    streams = run_image(built.name, built.library, graph, [[sample] for sample in samples], "host", find_cpu("host"))
+    size = sum(tensor.bytes for tensor in graph.output_tensors)
+    first = [np.frombuffer(streams[i * size : i * size + target.bytes], DTYPES[target.dtype]) for i in range(len(samples))]
+    shape = target.shape[1:] if target.shape[:1] == (1,) else target.shape
+    return np.stack(first).reshape(len(samples), *shape)
+
+
+def dump(model: Path, options: Options, stage: str) -> str:
+    """One stage of the compiler as text: `graph` (after the passes), `program` or `plan`."""
+    graph = run_passes(from_bytes(read_model(model), model.name))
+    if stage == "graph":
+        return graph_text(graph)
+    program = lower(graph, find_cpu(load_board(options.board).cpu), options.optimize)
+    return program_text(program) if stage == "program" else plan_text(plan_memory(program))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From buffers to an arena: greedy first, exact where that is not proved to be the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .arena import Arena, Buffer, aligned, peak, validate
+from .first_fit import Packing, Problem, greedy, problem_of, repair
+from .reduction import Part, complete, reduce_problem
+from .search import Budget, search
+
+#: Default limit of search nodes (placements tried).
+EFFORT = 20_000
+
+
+def allocate(buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFORT) -> Arena:
+    """Place all buffers in one arena so that no two that are alive at the same step overlap.
+
+    Args:
+        buffers: in any order; the result depends on nothing else.
+        alignment: bytes, a power of two.
+        effort: how many search nodes may be spent when the greedy methods do not meet the lower bound; 0 for none.
+
+    Raises:
+        ValueError: equal ids, a size below 1, first > last, an alignment that is no power of two.
+    """
+    validate(buffers, alignment)
+    buffers = sorted(buffers, key=lambda buffer: (buffer.first, buffer.last, buffer.id))
+    bound, step, live = peak(buffers, alignment)
+    sizes = [aligned(buffer.size, alignment) for buffer in buffers]
+    unit = math.gcd(*sizes) or alignment
+    problem = problem_of([size // unit for size in sizes], [b.first for b in buffers], [b.last for b in buffers])
+    packing, proved = pack(problem, bound // unit, effort)
+    offsets = {buffer.id: offset * unit for buffer, offset in zip(buffers, packing.offsets, strict=True)}
+    return Arena(packing.height * unit, alignment, offsets, bound, proved, step, live, packing.method)
+
+
+def pack(problem: Problem, bound: int, effort: int) -> tuple[Packing, bool]:
+    """The lowest packing found, and whether it is proved to be the lowest. `bound` is a lower bound."""
+    if not problem.sizes:
+        return Packing((), 0, "nothing to place"), True
+    packing = greedy(problem, bound)
+    if packing.height > bound and effort > 0:
+        packing = repair(problem, packing, bound)
+    if packing.height > bound and effort > 0:
+        return _improve(problem, packing, bound, Budget(effort))
+    return packing, packing.height == bound
+
+
+def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tuple[Packing, bool]:
+    """Pack the hard parts on their own, the one that seems highest first; later ones need not be lower than earlier ones."""
+    reduced = reduce_problem(problem, bound)
+    starts = [(part, _start(part, bound)) for part in reduced.parts]
+    starts.sort(key=lambda start: -start[0].base - start[1].height)
+    packed: dict[int, int] = {}
+    height = proved = bound
+    method = "divided first fit"
+    for part, start in starts:
+        if part.base + start.height > height:
+            method = "branch and bound"
+            found = search(part.problem, start, height - part.base, known.height - 1 - part.base, budget)
+            if found.packing is None:
+                return known, found.exhausted
+            start = found.packing
+            proved = max(proved, part.base + start.height) if found.exhausted else proved
+        height = max(height, part.base + start.height)
+        packed.update((box, part.base + offset) for box, offset in zip(part.boxes, start.offsets, strict=True))
+    return Packing(complete(problem, reduced, packed), height, method), height == proved
+
+
+def _start(part: Part, bound: int) -> Packing:
+    goal = bound - part.base
+    return repair(part.problem, greedy(part.problem, goal), goal)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tinyc verify`: the byte comparison on a finished build's own files, or on a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import __version__
+from .boards import load_board
+from .emit import emit
+from .errors import ModelError, ToolError, UsageError
+from .graph import Array
+from .importers.tflite import from_bytes, read_model
+from .lower import OPTIMIZE, lower
+from .memory import plan_memory
+from .output import REPORT
+from .passes import run_passes
+from .pipeline import model_name
+from .program import Program
+from .targets.cpus import find_cpu
+from .verify import EngineResult, choose_engines, verify
+from .verify.vectors import make_inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is to be checked: the library's files and the program they were generated from."""
+
+    name: str
+    program: Program
+    library: Mapping[str, bytes]
+    optimize: str
+
+
+def recheck(
+    target: Path,
+    *,
+    emulator: str = "auto",
+    board: str | None = None,
+    seed: int = 1,
+    count: int = 4,
+    inputs: Sequence[Sequence[Array]] = (),
+    layers: bool = False,
+    toolchain: str = "auto",
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[EngineResult, ...]:
+    """One result per emulator; see `tinyc.verify`."""
+    subject = open_subject(target, board)
+    names, why_not = choose_engines(emulator, subject.program.cpu)
+    if not names:
+        raise ToolError("--emulator", why_not, hint="`tinyc doctor` shows what is missing")
+    sets = [*inputs, *make_inputs(subject.program.graph, count, seed)]
+    return tuple(
+        verify(
+            subject.name,
+            subject.program,
+            subject.library,
+            sets,
+            emulator=name,
+            layers=layers,
+            optimize=subject.optimize,
+            toolchain=toolchain,
+            progress=progress,
+        )
+        for name in names
+    )
+
+
+def open_subject(target: Path, board: str | None) -> Subject:
+    """A build's folder with the C that is in it now, or a model compiled on the spot (for `board`, this computer by default)."""
+    if not target.is_dir():
+        return _from_model(target, board)
+    if board is not None:
+        raise UsageError("--board", f"'{target}' is a build, which has its board already", hint="leave --board away")
+    return _from_folder(target)
+
+
+def _from_model(model: Path, board: str | None) -> Subject:
+    graph = run_passes(from_bytes(read_model(model), model.name))
+    name = model_name(None, model)
+    program = lower(graph, find_cpu(load_board(board or "host").cpu))
+    return Subject(name, program, emit(program, plan_memory(program), name), OPTIMIZE["balanced"])
+
+
+def _from_folder(folder: Path) -> Subject:
+    try:
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
+        cpu, kernels, version = find_cpu(str(report["cpu"])), [row["kernel"] for row in report["layers"]], str(report["tinyc"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file") from None
+    source = folder / (f"{name}.tflite" if kind == "c" else f"model/{name}.tflite")
+    graph = run_passes(from_bytes(read_model(source), source.name))
+    program = lower(graph, cpu, optimize)
+    if [step.kernel.function for step in program.steps] != kernels:
+        raise ModelError(
+            str(folder),
+            f"was built by tinyc {version}, whose kernels differ from those of tinyc {__version__}",
+            hint="build it again with this version, or verify it with the version that built it",
+        )
+    library = {path.name: path.read_bytes() for path in sorted(library_folder(folder, name, kind).iterdir()) if path.suffix in (".c", ".h")}
+    return Subject(name, program, library, OPTIMIZE[optimize])
+
+
+def library_folder(folder: Path, name: str, kind: str) -> Path:
+    """Where a project of `kind` keeps the model library."""
+    return folder if kind == "c" else folder / "lib" / name / "src"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report as a person reads it: one table of layers and a few lines of totals."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from . import Report
+
+
+def render(report: Report, console: Console) -> None:
+    """Prints `report`."""
+    console.print(Group(_layers(report), *_totals(report)))
+
+
+def _layers(report: Report) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=f"{report.name} for {report.board} ({report.cpu})", title_justify="left")
+    for heading in ("", "operator", "output", "MACs", "flash B", "kernel"):
+        table.add_column(heading, justify="right" if heading in ("", "MACs", "flash B") else "left", overflow="fold")
+    counted = any(row.instructions is not None for row in report.layers)
+    if counted:
+        table.add_column("instructions", justify="right")
+    for row in report.layers:
+        shape = "×".join(str(extent) for extent in row.output_shape)
+        cells = [str(row.index), row.op, shape, f"{row.macs:,}" if row.macs else "", f"{row.constants:,}", row.kernel.removeprefix("tinyc_")]
+        if counted:
+            cells.append("" if row.instructions is None else f"{row.instructions:,}")
+        table.add_row(*cells)
+    return table
+
+
+def _totals(report: Report) -> list[RenderableType]:
+    lines = [_ram_line(report), _flash_line(report), _stack_line(report), *_verification_lines(report)]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, text in lines:
+        table.add_row(name, text)
+    return [Text(""), table]
+
+
+def _ram_line(report: Report) -> tuple[str, str]:
+    ram = report.ram
+    proof = "no plan can be smaller" if ram.optimal else f"lower bound {ram.lower_bound:,} B"
+    parts = f"input {ram.input:,}, output {ram.output:,}, scratch {ram.scratch:,}"
+    return "RAM", f"{ram.arena:,} B arena ({parts}; {proof}), {report.fit.ram_percent} % of the board"
+
+
+def _flash_line(report: Report) -> tuple[str, str]:
+    flash = report.flash
+    if flash.code is None or flash.total is None:
+        return "flash", f"{flash.constants:,} B weights and tables; code not measured (no compiler for {report.cpu}; see tinyc doctor)"
+    return "flash", f"{flash.total:,} B: weights and tables {flash.constants:,}, code {flash.code:,}; {report.fit.flash_percent} % of the board"
+
+
+def _stack_line(report: Report) -> tuple[str, str]:
+    if report.stack.bound is None:
+        return "stack", "not measured"
+    measured = f", {report.stack.measured:,} B seen" if report.stack.measured is not None else ""
+    return "stack", f"at most {report.stack.bound:,} B{measured}"
+
+
+def _verification_lines(report: Report) -> list[tuple[str, str]]:
+    lines = []
+    for engine in report.verification:
+        layers = f", all {engine.layers_compared} layers" if engine.layers_compared else ""
+        count = f"; {engine.instructions:,.0f} instructions per inference" if engine.instructions is not None else ""
+        lines.append(("verified", f"{engine.emulator}: {engine.inputs} inputs, {engine.bytes_compared:,} bytes equal{layers}{count}"))
+        lines.append(("", f"{engine.proves} ({engine.toolchain})"))
+    if report.not_verified:
+        lines.append(("not verified", report.not_verified))
+    return lines

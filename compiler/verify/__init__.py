@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the compiled model in an emulator and compares every byte with the numpy reference, from outside the program."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__, reference
+from ..emit import environment, ports
+from ..emulators import Emulator, Run, find_emulator, proves
+from ..errors import MismatchError, ToolError
+from ..graph import Array, Graph, Tensor
+from ..program import Program
+from ..targets.cpus import Cpu, find_cpu
+from ..toolchains import Image, build_image
+from ..toolchains import find as find_toolchain
+from . import vectors
+
+__all__ = ["EngineResult", "choose_engines", "harness", "run_image", "vectors", "verify", "why_unusable"]
+
+#: Seconds after which an emulated run counts as hung.
+TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What one emulator showed. Byte equality held, else there would be no result.
+
+    Attributes:
+        emulator: its name. `toolchain`: the compiler that built the image. `proves`: what a run on it proves, in one sentence.
+        inputs: input sets that ran. `bytes_compared`: output bytes compared. `layers_compared`: layers compared per input, or 0.
+        instructions: exact instructions per inference, or None where the emulator cannot count.
+        layers: exact instructions per step, or None.
+        stack: high-water mark of the stack in bytes, or None.
+    """
+
+    emulator: str
+    toolchain: str
+    proves: str
+    inputs: int
+    bytes_compared: int
+    layers_compared: int
+    instructions: float | None
+    layers: tuple[int, ...] | None
+    functions: Mapping[str, int]
+    stack: int | None
+
+
+def verify(
+    name: str,
+    program: Program,
+    library: Mapping[str, bytes],
+    input_sets: Sequence[Sequence[Array]],
+    *,
+    emulator: str,
+    cpu: Cpu | None = None,
+    layers: bool = False,
+    optimize: str = "-O2",
+    toolchain: str = "auto",
+    progress: Callable[[str], None] = lambda text: None,
+) -> EngineResult:
+    """Builds `library` for `cpu` (the program's own by default), runs `input_sets` and compares.
+
+    Raises MismatchError naming the first differing layer, element, expected and found; ToolError when the tools are missing.
+    """
+    cpu = cpu or (find_cpu("host") if emulator == "host" else program.cpu)
+    engine = find_emulator(emulator, cpu)
+    progress("computing the reference")
+    expected = [reference.run(program.graph, inputs) for inputs in input_sets]
+    check = _Check(name, program, library, input_sets, expected, engine, cpu, optimize, toolchain, progress)
+    image, run = check.outputs()
+    layers_compared = check.layers() if layers else 0
+    return EngineResult(
+        emulator=engine.name,
+        toolchain=image.toolchain,
+        proves=proves(cpu, engine.name),
+        inputs=len(input_sets),
+        bytes_compared=len(run.output),
+        layers_compared=layers_compared,
+        instructions=run.instructions / run.calls if run.instructions is not None and run.calls else None,
+        layers=run.layers,
+        functions=run.functions,
+        stack=run.stack,
+    )
+
+
+def choose_engines(wanted: str, cpu: Cpu) -> tuple[list[str], str]:
+    """The emulators to verify with, and one line that says why there is none.
+
+    `auto` takes this computer when it has a compiler, and the best emulator that runs the core; any other name stands for itself.
+    """
+    if wanted != "auto":
+        return [wanted], ""
+    reasons = {name: why_unusable(name, cpu) for name in ("unicorn", "qemu", "host")}
+    usable = [name for name, reason in reasons.items() if reason is None]
+    emulated = [name for name in usable if name != "host"][:1] if cpu.family != "host" else []
+    chosen = [*(name for name in usable if name == "host"), *emulated]
+    if chosen:
+        return chosen, ""
+    return [], "no compiler or emulator found: " + "; ".join(str(reason) for reason in dict.fromkeys(reasons.values()) if reason)
+
+
+def why_unusable(name: str, cpu: Cpu) -> str | None:
+    """Why emulator `name` cannot run an image for `cpu` here (it, or a compiler, is missing); None when it can."""
+    try:
+        engine = find_emulator(name, cpu)
+        find_toolchain(find_cpu("host") if engine.name == "host" else cpu)
+    except ToolError as error:
+        return f"{error.found} ({error.hint})" if error.hint else error.found
+    return None
+
+
+def run_image(
+    name: str, library: Mapping[str, bytes], graph: Graph, input_sets: Sequence[Sequence[Array]], emulator: str, cpu: Cpu
+) -> bytes:
+    """Builds the library with the verification main for `cpu` and runs it: the bytes of all outputs of all input sets."""
+    sources = {**library, "tinyc_verify_main.c": harness(name, graph)}
+    stdin = b"".join(array.tobytes() for inputs in input_sets for array in inputs)
+    with tempfile.TemporaryDirectory(prefix="tinyc-") as work:
+        image = build_image(sources, cpu, Path(work))
+        return find_emulator(emulator, cpu).run(image, stdin, entry=f"{name}_run", timeout=TIMEOUT).output
+
+
+@dataclass(frozen=True, eq=False)
+class _Check:
+    name: str
+    program: Program
+    library: Mapping[str, bytes]
+    input_sets: Sequence[Sequence[Array]]
+    expected: Sequence[Sequence[Array | None]]
+    engine: Emulator
+    cpu: Cpu
+    optimize: str
+    toolchain: str
+    progress: Callable[[str], None]
+
+    def outputs(self) -> tuple[Image, Run]:
+        """Compares the outputs of the image as it is flashed; a mismatch is then located layer by layer."""
+        kernels = [step.kernel.function for step in self.program.steps]
+        image, run = self._run({}, marks=kernels)
+        order = list(self.program.graph.outputs)
+        problem = self._first_difference(run.output, [order] * len(self.input_sets), "outputs")
+        if problem is not None:
+            self.layers()
+            raise MismatchError(*problem)
+        return image, run
+
+    def layers(self) -> int:
+        """Compares every step's outputs in a tracing build; the number of steps compared."""
+        _, run = self._run({"TINYC_TRACE_LAYERS": None})
+        order = [index for step in self.program.steps for index in step.layer.node.outputs]
+        order += self.program.graph.outputs
+        problem = self._first_difference(run.output, [order] * len(self.input_sets), "layers")
+        if problem is not None:
+            raise MismatchError(*problem)
+        return len(self.program.steps)
+
+    def _run(self, defines: Mapping[str, str | None], marks: Sequence[str] = ()) -> tuple[Image, Run]:
+        sources = {**self.library, "tinyc_verify_main.c": harness(self.name, self.program.graph)}
+        stdin = b"".join(array.tobytes() for inputs in self.input_sets for array in inputs)
+        with tempfile.TemporaryDirectory(prefix="tinyc-") as work:
+            self.progress(f"compiling for {self.cpu.title}")
+            image = build_image(
+                sources, self.cpu, Path(work), toolchain=self.toolchain, optimize=self.optimize, defines=defines
+            )
+            self.progress(f"running in {self.engine.name}")
+            return image, self.engine.run(image, stdin, entry=f"{self.name}_run", marks=marks, timeout=TIMEOUT)
+
+    def _first_difference(self, found: bytes, orders: Sequence[Sequence[int]], what: str) -> tuple[str, str] | None:
+        """(where, found) of the first byte that differs from the reference, or None. A short or long stream is a difference too."""
+        position = 0
+        for number, order in enumerate(orders):
+            for index in order:
+                tensor = self.program.graph.tensors[index]
+                chunk = found[position : position + tensor.bytes]
+                position += tensor.bytes
+                want = self.expected[number][index]
+                assert want is not None
+                if len(chunk) < tensor.bytes:
+                    return self._where(index), f"the program stopped after {len(found)} bytes of {what} (input set {number})"
+                if chunk != want.tobytes():
+                    return self._where(index), f"{_element_text(tensor, want, chunk)} (input set {number}, {self.engine.name})"
+        if position != len(found):
+            return self.name, f"the program wrote {len(found)} bytes of {what}, expected {position}"
+        return None
+
+    def _where(self, index: int) -> str:
+        for step in self.program.steps:
+            if index in step.layer.node.outputs:
+                return f"layer {step.index} {step.layer.op} '{step.layer.output.name}' ({step.kernel.function})"
+        return f"output '{self.program.graph.tensors[index].name}'"
+
+
+def harness(name: str, graph: Graph) -> bytes:
+    """The C main of a verification image."""
+    template = environment().get_template("verify/main.c.j2")
+    inputs, outputs = ports(graph, graph.inputs, graph.input_names), ports(graph, graph.outputs, graph.output_names)
+    return template.render(version=__version__, name=name, inputs=inputs, outputs=outputs).encode()
+
+
+def _element_text(tensor: Tensor, want: Array, chunk: bytes) -> str:
+    """`element [0,3,4,1] is 12, expected 13; 40 of 512 elements differ`."""
+    got = np.frombuffer(chunk, want.dtype)
+    flat = np.ascontiguousarray(want).reshape(-1)
+    size = flat.dtype.itemsize
+    differs = np.flatnonzero((got.view(np.uint8) != flat.view(np.uint8)).reshape(-1, size).any(axis=1))
+    first = int(differs[0])
+    place = ",".join(str(int(i)) for i in np.unravel_index(first, tensor.shape)) if tensor.shape else ""
+    return f"element [{place}] is {got[first]}, expected {flat[first]}; {differs.size} of {flat.size} elements differ"

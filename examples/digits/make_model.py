@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes digits.tflite, an int8 CNN for scikit-learn's handwritten digits, and held_out.npz to test it with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # more threads add floats in another order: another file
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from sklearn.datasets import load_digits
+from training.fit import accuracy, fit, softmax_cross_entropy
+from training.labels import to_labelled_bytes
+from training.layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool2D, Relu
+from training.quantize import quantize, to_graph
+
+MODEL = Path(__file__).with_name("digits.tflite")
+HELD_OUT = Path(__file__).with_name("held_out.npz")
+LABELS = tuple("0123456789")
+TRAINING = 1200
+"""Of the 1797 images; the other 597 are held out."""
+
+
+def main() -> None:
+    random = np.random.default_rng(1)
+    digits = load_digits()
+    order = random.permutation(len(digits.images))
+    images, labels = (digits.images[order, :, :, None] / 16).astype(np.float32), digits.target[order]
+    layers = [
+        *(Conv2D(random, (3, 3), 1, 16), BatchNorm(16), Relu()),
+        *(DepthwiseConv2D(random, (3, 3), 16), BatchNorm(16), Relu()),
+        *(Conv2D(random, (1, 1), 16, 24), BatchNorm(24), Relu()),
+        MaxPool2D((2, 2)),
+        *(Conv2D(random, (3, 3), 24, 32), BatchNorm(32), Relu()),
+        AveragePool2D((4, 4)),
+        Flatten(),
+        Dense(random, 32, len(LABELS)),
+    ]
+
+    def report(epoch: int, loss: float) -> None:
+        if epoch % 5 == 0:
+            print(f"epoch {epoch}: loss {loss:.4f}", flush=True)
+
+    training = images[:TRAINING]
+    fit(
+        layers,
+        training,
+        labels[:TRAINING],
+        softmax_cross_entropy,
+        epochs=40,
+        batch=32,
+        rate=0.003,
+        random=random,
+        report=report,
+    )
+    print(f"float32: {accuracy(layers, images[TRAINING:], labels[TRAINING:]):.2%} of the held-out images right")
+    graph = to_graph(layers, training, softmax=True, labels=LABELS)
+    MODEL.write_bytes(to_labelled_bytes(graph))
+    inputs = quantize(images[TRAINING:], graph.input_tensors[0])
+    np.savez_compressed(HELD_OUT, inputs=inputs, labels=labels[TRAINING:].astype(np.int8))
+    for path in (MODEL, HELD_OUT):
+        print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

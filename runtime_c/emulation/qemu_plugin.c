@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU TCG plugin: counts instructions per function and per layer while one function is active.
+ *
+ * Distributions ship QEMU without qemu-plugin.h, so the part of its interface that is used is declared here; it is the
+ * same from API version 1 (QEMU 4.2) on. The version to claim comes from the build: QEMU 9 refuses version 1.
+ * Reads tinyc_plugin.in and writes tinyc_plugin.out, both in the working directory. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tinyc_count.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define LAYER_CAPACITY 4096U
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_info_t;
+enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
+                                           void (*callback)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, void (*callback)(unsigned int cpu, void *user),
+                                          enum qemu_plugin_cb_flags flags, void *user);
+void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*callback)(qemu_plugin_id_t id, void *user), void *user);
+
+EXPORT extern int qemu_plugin_version;
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv);
+
+int qemu_plugin_version = TINYC_PLUGIN_VERSION;
+
+typedef struct {
+  uint32_t address;
+  uint32_t end;
+  uint32_t count;
+  uint32_t function;
+} block;
+
+static tinyc_counter counter;
+
+static void on_block(unsigned int cpu, void *user) {
+  const block *executed = (const block *)user;
+  (void)cpu;
+  (void)tinyc_count_block(&counter, executed->function, executed->address, executed->end, executed->count);
+}
+
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
+  block *made = (block *)malloc(sizeof(block));
+  (void)id;
+  if (made == NULL) {
+    abort();
+  }
+  made->count = (uint32_t)qemu_plugin_tb_n_insns(tb);
+  made->address = (uint32_t)qemu_plugin_tb_vaddr(tb);
+  made->function = tinyc_find_function(&counter, made->address);
+  made->end = made->address;
+  for (size_t index = 0U; index < made->count; ++index) {
+    made->end += (uint32_t)qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, index));
+  }
+  qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, made);
+}
+
+static void on_exit(qemu_plugin_id_t id, void *user) {
+  FILE *file = fopen("tinyc_plugin.out", "w");
+  (void)id;
+  (void)user;
+  if (file == NULL) {
+    return;
+  }
+  fprintf(file, "total %llu %llu %u %u\n", (unsigned long long)counter.instructions, (unsigned long long)counter.calls,
+          counter.inside, counter.layer_count);
+  for (uint32_t index = 0U; (index < counter.layer_count) && (index < LAYER_CAPACITY); ++index) {
+    fprintf(file, "layer %llu\n", (unsigned long long)counter.layers[index]);
+  }
+  for (uint32_t index = 0U; index < counter.function_count; ++index) {
+    fprintf(file, "function %u %llu\n", index, (unsigned long long)counter.functions[index].instructions);
+  }
+  fclose(file);
+}
+
+static int read_functions(void) {
+  FILE *file = fopen("tinyc_plugin.in", "r");
+  int complete = (file != NULL) && (fscanf(file, "%u %u", &counter.watched, &counter.function_count) == 2);
+  if (complete) {
+    counter.functions = (tinyc_function *)calloc(counter.function_count, sizeof(tinyc_function));
+    complete = counter.functions != NULL;
+  }
+  for (uint32_t index = 0U; complete && (index < counter.function_count); ++index) {
+    tinyc_function *function = &counter.functions[index];
+    complete = fscanf(file, "%u %u %u", &function->start, &function->end, &function->marked) == 3;
+  }
+  if (file != NULL) {
+    fclose(file);
+  }
+  return complete;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv) {
+  (void)info;
+  (void)argc;
+  (void)argv;
+  counter.layers = (uint64_t *)calloc(LAYER_CAPACITY, sizeof(uint64_t));
+  counter.layer_capacity = LAYER_CAPACITY;
+  counter.previous = TINYC_NO_FUNCTION;
+  if ((counter.layers == NULL) || !read_functions()) {
+    fprintf(stderr, "tinyc: the counting plugin cannot read tinyc_plugin.in\n");
+    return 1;
+  }
+  qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+  qemu_plugin_register_atexit_cb(id, on_exit, NULL);
+  return 0;
+}

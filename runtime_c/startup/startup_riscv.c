@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reset, traps and the semihosting call of RV32 in machine mode. */
+#include "tinyc_startup.h"
+
+__asm__(
+    ".section .vectors,\"ax\",@progbits\n"
+    ".globl tinyc_reset\n"
+    ".type tinyc_reset, @function\n"
+    "tinyc_reset:\n"
+    ".option push\n"
+    ".option norelax\n"
+    "la gp, __global_pointer$\n"
+    ".option pop\n"
+    "la t0, tinyc_trap\n"
+    "csrw mtvec, t0\n"
+    "la sp, tinyc_stack_top\n"
+    "call tinyc_start\n"
+    ".size tinyc_reset, . - tinyc_reset\n"
+    /* The stack may be what broke, so the report gets a fresh one. mtvec needs 4-byte alignment. */
+    ".p2align 2\n"
+    ".type tinyc_trap, @function\n"
+    "tinyc_trap:\n"
+    "la sp, tinyc_stack_top\n"
+    "csrr a0, mcause\n"
+    "csrr a1, mepc\n"
+    "call tinyc_fault\n"
+    ".size tinyc_trap, . - tinyc_trap\n"
+    /* The three uncompressed instructions mark the ebreak as semihosting; QEMU wants them on one page. */
+    ".section .text.tinyc_semihosting,\"ax\",@progbits\n"
+    ".p2align 4\n"
+    ".globl tinyc_semihosting\n"
+    ".type tinyc_semihosting, @function\n"
+    "tinyc_semihosting:\n"
+    ".option push\n"
+    ".option norvc\n"
+    "slli x0, x0, 0x1f\n"
+    "ebreak\n"
+    "srai x0, x0, 7\n"
+    ".option pop\n"
+    "ret\n"
+    ".size tinyc_semihosting, . - tinyc_semihosting\n");

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypothesis strategies for one-operator graphs of the convolutions and FULLY_CONNECTED."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
+from tinyc.ops import all_ops
+
+ZERO_POINTS = st.sampled_from([-128, 127, 0, -1]) | st.integers(-128, 127)
+ACTIVATIONS = st.sampled_from(["NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+
+
+def scale(value: float) -> float:
+    """`value` as the float32 that a file holds."""
+    return float(np.float32(value))
+
+
+@st.composite
+def scales(draw: st.DrawFn, channels: int, terms: int) -> tuple[float, float, tuple[float, ...]]:
+    """(input, output, filter scales): mostly so that outputs fill the range, sometimes far off or exact powers of two (ties)."""
+    kind = draw(st.sampled_from(["usual", "usual", "usual", "power of two", "wild"]))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.sampled_from([1, channels]))
+    if kind == "power of two":
+        return 1.0, 1.0, tuple(2.0 ** int(e) for e in random.integers(-14, 3, count))
+    if kind == "wild":
+        exponents = random.uniform(-12, 4, count + 2)
+        values = [scale(10.0**e) for e in exponents]
+        return values[0], values[1], tuple(values[2:])
+    source, output = random.uniform(0.001, 1.0, 2)
+    per_step = 100 * 128 * np.sqrt(terms) * source / output
+    return scale(source), scale(output), tuple(scale(100 / per_step * f) for f in random.uniform(0.3, 3.0, count))
+
+
+@st.composite
+def biases(draw: st.DrawFn, count: int, optional: bool = True) -> Tensor | None:
+    """int32 biases: absent, usual or of the whole range."""
+    kinds = ["usual", "usual", "huge"] + (["absent"] if optional else [])
+    limit = {"usual": 20000, "huge": 2**31, "absent": 0}[draw(st.sampled_from(kinds))]
+    if limit == 0:
+        return None
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return Tensor("bias", (count,), "int32", None, random.integers(-limit, limit, count).astype(np.int32))
+
+
+@st.composite
+def weights(draw: st.DrawFn, shape: tuple[int, ...], low: int = -128) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """int8 weights, sometimes all at the ends of the range."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if draw(st.integers(0, 5)) == 0:
+        return random.choice([low, 127], shape).astype(np.int8)
+    return random.integers(low, 128, shape).astype(np.int8)
+
+
+def with_output_shape(op: str, inputs: tuple[Tensor | None, ...], output: Quantization, attributes: dict[str, Any]) -> Graph:
+    """The graph, its output shaped by the operator's own rule (which TFLite Micro then confirms or refutes)."""
+    draft = single_node_graph(op, inputs, (Tensor("output", (0, 0, 0, 0), "int8", output),), attributes)
+    shape = tuple(all_ops()[op].output_shapes(next(draft.layers()))[0])
+    return single_node_graph(op, inputs, (Tensor("output", shape, "int8", output),), attributes)
+
+
+@st.composite
+def windows(draw: st.DrawFn, largest: int = 4) -> dict[str, Any]:
+    """Filter size, image size, padding, stride, dilation and activation; with VALID the filter fits into the image."""
+    size = draw(st.tuples(st.integers(1, largest), st.integers(1, largest)))
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (1, 1), (2, 1), (1, 3), (2, 2)]))
+    padding = draw(st.sampled_from(["SAME", "VALID"]))
+    least = [(taps - 1) * step + 1 if padding == "VALID" else 1 for taps, step in zip(size, dilation, strict=True)]
+    return {
+        "size": size,
+        "image": (draw(st.integers(least[0], least[0] + 6)), draw(st.integers(least[1], least[1] + 6))),
+        "attributes": {
+            "padding": padding,
+            "stride": draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 2), (3, 1)])),
+            "dilation": dilation,
+            "activation": draw(ACTIVATIONS),
+        },
+    }
+
+
+@st.composite
+def conv_2d(draw: st.DrawFn) -> Graph:
+    window = draw(windows())
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    depth, filters = draw(st.integers(1, 9)), groups * draw(st.integers(1, 9))
+    shape = (filters, *window["size"], depth)
+    source, output, filter_scales = draw(scales(filters, depth * window["size"][0] * window["size"][1]))
+    inputs = (
+        Tensor(
+            "input",
+            (draw(st.integers(1, 2)), *window["image"], groups * depth),
+            "int8",
+            Quantization((source,), (draw(ZERO_POINTS),)),
+        ),
+        Tensor("filter", shape, "int8", Quantization(filter_scales, (0,) * len(filter_scales)), draw(weights(shape))),
+        draw(biases(filters)),
+    )
+    return with_output_shape("CONV_2D", inputs, Quantization((output,), (draw(ZERO_POINTS),)), window["attributes"])
+
+
+@st.composite
+def depthwise_conv_2d(draw: st.DrawFn, bias: bool = True) -> Graph:
+    window = draw(windows())
+    depth, multiplier = draw(st.integers(1, 9)), draw(st.sampled_from([1, 1, 1, 2, 3, 5, 8]))
+    shape = (1, *window["size"], depth * multiplier)
+    source, output, filter_scales = draw(scales(depth * multiplier, window["size"][0] * window["size"][1]))
+    inputs = (
+        Tensor(
+            "input", (draw(st.integers(1, 2)), *window["image"], depth), "int8", Quantization((source,), (draw(ZERO_POINTS),))
+        ),
+        Tensor("filter", shape, "int8", Quantization(filter_scales, (0,) * len(filter_scales), 3), draw(weights(shape))),
+        draw(biases(depth * multiplier, optional=False)) if bias else None,
+    )
+    attributes = {**window["attributes"], "depth_multiplier": multiplier}
+    return with_output_shape("DEPTHWISE_CONV_2D", inputs, Quantization((output,), (draw(ZERO_POINTS),)), attributes)
