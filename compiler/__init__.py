@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """tinyc: a TinyML compiler. A `.tflite` model in, verified firmware in plain C out.
 
-    import tinyc
+import tinyc
 
-    built = tinyc.compile("kws.tflite", board="esp32")   # a Compilation: .sources, .plan, .report, .run(), .write()
-    built.write("kws-esp32")
-    tinyc.verify("kws-esp32")                            # runs the check again on what is in the folder
-    graph = tinyc.load("kws.tflite")                     # the network alone
+built = tinyc.compile("kws.tflite", board="esp32")   # a Compilation: .sources, .plan, .report, .run(), .write()
+built.write("kws-esp32")
+tinyc.verify("kws-esp32")                            # runs the check again on what is in the folder
+graph = tinyc.load("kws.tflite")                     # the network alone
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["__version__", "compile", "load", "verify"]
 if TYPE_CHECKING:
     from .graph import Array, Graph
     from .pipeline import Compilation
-    from .verify import EngineResult
+    from .verification import EngineResult
 
 
 def load(model: Path | str) -> Graph:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -279,8 +280,11 @@ def parse_board(text: str, where: str) -> Board:
     sources = top.texts("sources")
     if not sources:
         raise top.error("sources", "is empty", expected="at least one address where the facts come from")
+    name = top.text("name")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise top.error("name", f"is '{name}'", expected="a-z, 0-9, - and _")
     board = Board(
-        name=top.text("name"),
+        name=name,
         title=top.text("title"),
         cpu=top.one_of("cpu", CPUS),
         clock_hz=top.number("clock_hz"),

@@ -69,7 +69,7 @@ class MismatchError(TinycError):
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """"did you mean 'esp32'?" for a misspelled name, or the list of known names when nothing is close."""
+    """ "did you mean 'esp32'?" for a misspelled name, or the list of known names when nothing is close."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:

@@ -12,7 +12,6 @@ from .program import Program, Step
 from .targets import Kernel, kernels_for
 from .targets.cpus import Cpu
 
-
 #: What a build optimizes for, and the compiler flag that goes with it.
 OPTIMIZE: Mapping[str, str] = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
 
@@ -43,7 +42,11 @@ def choose(layer: Layer, cpu: Cpu, optimize: str) -> Kernel:
     if optimize == "size":
         eligible = [kernel for kernel in eligible if kernel.isa == "generic"] or eligible
     if not eligible:
-        raise ModelError(layer.where, f"no kernel for {cpu.title}", hint="please report this: every operator that is taken has a kernel")
+        raise ModelError(
+            layer.where,
+            f"no kernel for {cpu.title}",
+            hint="please report this: every operator that is taken has a kernel",
+        )
     return min(eligible, key=lambda kernel: kernel.cost(layer))
 
 
@@ -56,7 +59,9 @@ def _last_use(graph: Graph) -> dict[int, int]:
     return last
 
 
-def _in_place_input(step: Step, position: int, storage: dict[int, int], last_use: dict[int, int], graph: Graph) -> int | None:
+def _in_place_input(
+    step: Step, position: int, storage: dict[int, int], last_use: dict[int, int], graph: Graph
+) -> int | None:
     """The storage tensor that output 0 of `step` may overwrite: an input that nothing reads later, of at least the output's size."""
     size = step.layer.output.bytes
     for candidate in step.binding.in_place:
@@ -65,7 +70,9 @@ def _in_place_input(step: Step, position: int, storage: dict[int, int], last_use
             continue
         root = storage[index]
         aliases = [other for other, its_root in storage.items() if its_root == root]
-        others = [i for k, i in enumerate(step.layer.node.inputs) if k != candidate and i in storage and storage[i] == root]
+        others = [
+            i for k, i in enumerate(step.layer.node.inputs) if k != candidate and i in storage and storage[i] == root
+        ]
         alive = any(last_use.get(other, -1) > position for other in aliases)
         if not alive and not others and graph.tensors[root].bytes >= size:
             return root

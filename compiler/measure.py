@@ -28,7 +28,9 @@ class Measurement:
     toolchain: str
 
 
-def measure(library: Mapping[str, bytes], program: Program, name: str, cpu: Cpu, optimize: str, toolchain: str = "auto") -> Measurement:
+def measure(
+    library: Mapping[str, bytes], program: Program, name: str, cpu: Cpu, optimize: str, toolchain: str = "auto"
+) -> Measurement:
     """Compiles the library for `cpu` and adds up its sections. Raises ToolError when no compiler is there."""
     objects = compile_objects(library, cpu, toolchain=toolchain, optimize=optimize)
     return Measurement(

@@ -45,12 +45,14 @@ class MemoryMap:
     @property
     def rows(self) -> list[tuple[int, Buffer]]:
         """(offset, buffer) in order of offset, for the memory-map comment."""
-        return sorted(((self.arena.offsets[b.id], b) for b in self.buffers), key=lambda row: (row[0], row[1].first, row[1].id))
+        return sorted(
+            ((self.arena.offsets[b.id], b) for b in self.buffers), key=lambda row: (row[0], row[1].first, row[1].id)
+        )
 
 
 def plan_memory(program: Program) -> MemoryMap:
     """Places all tensors and scratch of `program`. Inputs live from the start, outputs to the end."""
-    roots = sorted({root for root in program.storage.values()})
+    roots = sorted(set(program.storage.values()))
     end = max(len(program.steps) - 1, 0)
     buffers: list[Buffer] = []
     ids: dict[int, int] = {}

@@ -68,9 +68,13 @@ def _recorded(folder: Path) -> Mapping[str, str]:
         assert "tinyc" in report
     except (OSError, ValueError, KeyError, TypeError, AssertionError):
         raise UsageError(
-            "--output", f"'{folder}' is not empty and not an earlier build of tinyc", hint="choose another folder, or empty this one"
+            "--output",
+            f"'{folder}' is not empty and not an earlier build of tinyc",
+            hint="choose another folder, or empty this one",
         ) from None
-    inside = {path: digest for path, digest in recorded.items() if isinstance(path, str) and ".." not in Path(path).parts}
+    inside = {
+        path: digest for path, digest in recorded.items() if isinstance(path, str) and ".." not in Path(path).parts
+    }
     return {path: digest for path, digest in inside.items() if not Path(path).is_absolute()}
 
 
@@ -82,7 +86,9 @@ def _kept(files: Mapping[str, bytes], folder: Path, existing: set[str]) -> list[
     changed = [
         path
         for path in sorted(files)
-        if path != REPORT and (folder / path).is_file() and _digest(folder / path) not in (recorded.get(path), hashlib.sha256(files[path]).hexdigest())
+        if path != REPORT
+        and (folder / path).is_file()
+        and _digest(folder / path) not in (recorded.get(path), hashlib.sha256(files[path]).hexdigest())
     ]
     library = [path for path in changed if not _belongs_to_user(path)]
     if library:
@@ -96,7 +102,12 @@ def _kept(files: Mapping[str, bytes], folder: Path, existing: set[str]) -> list[
 
 def _belongs_to_user(path: str) -> bool:
     """Project files are a starting point that users edit; the model library is regenerated."""
-    return not path.startswith("lib/") and Path(path).suffix not in (".h", ".tflite") and Path(path).parent != Path(".") or path == "platformio.ini"
+    return (
+        (not path.startswith("lib/")
+        and Path(path).suffix not in (".h", ".tflite")
+        and Path(path).parent != Path("."))
+        or path == "platformio.ini"
+    )
 
 
 def _digest(path: Path) -> str:
@@ -121,9 +132,9 @@ def _stage(files: Mapping[str, bytes], folder: Path) -> Path:
     except OSError as error:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-        for path in reversed(made):
+        for made_folder in reversed(made):
             try:
-                path.rmdir()
+                made_folder.rmdir()
             except OSError:
                 break
         raise _write_error(folder, error) from None
@@ -131,5 +142,7 @@ def _stage(files: Mapping[str, bytes], folder: Path) -> Path:
 
 def _write_error(folder: Path, error: OSError) -> ToolError:
     return ToolError(
-        f"output folder '{folder}'", error.strerror or str(error), hint="nothing was written; choose another folder with -o or free some space"
+        f"output folder '{folder}'",
+        error.strerror or str(error),
+        hint="nothing was written; choose another folder with -o or free some space",
     )

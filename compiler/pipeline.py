@@ -14,7 +14,7 @@ import numpy as np
 from . import __version__, reference
 from .boards import Board, load_board
 from .dump import graph_text, plan_text, program_text
-from .emit import emit, ports
+from .emit import Port, emit, ports
 from .errors import ModelError, ToolError, UsageError, suggestion
 from .graph import DTYPES, Array, Graph
 from .importers.tflite import from_bytes, read_model
@@ -25,11 +25,11 @@ from .output import REPORT, manifest, write_files
 from .passes import run_passes
 from .plan import Arena
 from .program import Program
-from .projects import KINDS, ProjectInfo, default_kind, wrap
+from .projects import KINDS, ProjectInfo, TensorInfo, default_kind, wrap
 from .report import Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
 from .targets.cpus import find_cpu
-from .verify import EngineResult, choose_engines, run_image, verify
-from .verify.vectors import make_inputs
+from .verification import EngineResult, choose_engines, run_image, verify
+from .verification.vectors import make_inputs
 
 VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
 
@@ -89,7 +89,9 @@ class Compilation:
         return write_files(self.files, Path(folder), force=force)
 
 
-def compile_model(model: Path | str, options: Options, progress: Callable[[str], None] = lambda text: None) -> Compilation:
+def compile_model(
+    model: Path | str, options: Options, progress: Callable[[str], None] = lambda text: None
+) -> Compilation:
     """From a file to a finished build in memory. Every stage takes a value and returns a value."""
     _check_options(options)
     board = load_board(options.board)
@@ -128,7 +130,9 @@ def compile_model(model: Path | str, options: Options, progress: Callable[[str],
         ram=ram_figures,
         flash=flash,
         stack=replace(stack, measured=measured),
-        fit=fit(board, flash.total if flash.total is not None else flash.constants, ram_figures.arena + (stack.bound or 0)),
+        fit=fit(
+            board, flash.total if flash.total is not None else flash.constants, ram_figures.arena + (stack.bound or 0)
+        ),
         verification=tuple(engines),
         not_verified=not_verified,
         files=manifest(files),
@@ -149,10 +153,14 @@ def _check_options(options: Options) -> None:
         raise UsageError("--count", str(options.count), expected="at least 1")
 
 
+#: Words of C, C++ and Arduino that cannot be a prefix's own name.
 _C_WORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short "
-    "signed sizeof static struct switch typedef union unsigned void volatile while bool true false main setup loop class new delete this "
-    "template namespace public private protected virtual operator try catch throw using and or not xor tinyc".split()
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
+    main setup loop class new delete this template namespace public private protected virtual operator try catch throw
+    using and or not xor tinyc
+    """.split()
 )
 
 
@@ -160,7 +168,11 @@ def model_name(given: str | None, model: Path) -> str:
     """The C prefix: `given` when it is a usable identifier, else one made from the file's name."""
     if given is not None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given) or given.lower() in _C_WORDS or given.startswith("tinyc_"):
-            raise UsageError("--name", f"'{given}' cannot be a C prefix", expected="letters, digits and _, starting with a letter, not a C or C++ word")
+            raise UsageError(
+                "--name",
+                f"'{given}' cannot be a C prefix",
+                expected="letters, digits and _, starting with a letter, not a C or C++ word",
+            )
         return given
     name = re.sub(r"_+", "_", re.sub(r"\W", "_", model.stem, flags=re.ASCII)).strip("_").lower()
     if not name or not name[0].isalpha() or name in _C_WORDS or name.startswith("tinyc_"):
@@ -190,6 +202,33 @@ def _figures(rows: Sequence[LayerRow], measurement: Measurement | None) -> tuple
     return Flash(measurement.constants, measurement.code, total, measurement.toolchain), Stack(measurement.stack)
 
 
+def _project(
+    name: str, graph: Graph, board: Board, memory: MemoryMap, model_file: str, options: Options
+) -> ProjectInfo:
+    """What the project around the library is told; its self-test is the first made input set."""
+
+    def describe(port: Port) -> TensorInfo:
+        tensor = port.tensor
+        quantized = tensor.quantization is not None and tensor.dtype != "float32"
+        scale, zero_point = (tensor.scale, tensor.zero_point) if quantized else (None, None)
+        return TensorInfo(port.ctype, tensor.bytes, tensor.elements, port.suffix, scale, zero_point)
+
+    inputs = make_inputs(graph, 1, options.seed)[0]
+    results = reference.outputs(graph, inputs)
+    return ProjectInfo(
+        name=name,
+        board=board,
+        framework=options.framework or board.frameworks[0],
+        inputs=tuple(describe(port) for port in ports(graph, graph.inputs, graph.input_names)),
+        outputs=tuple(describe(port) for port in ports(graph, graph.outputs, graph.output_names)),
+        arena_bytes=memory.size,
+        model_file=model_file,
+        version=__version__,
+        labels=graph.labels,
+        vectors=((b"".join(a.tobytes() for a in inputs), b"".join(a.tobytes() for a in results)),),
+    )
+
+
 def _verification(
     name: str, program: Program, library: Mapping[str, bytes], options: Options, progress: Callable[[str], None]
 ) -> tuple[list[EngineResult], str]:
@@ -203,7 +242,15 @@ def _verification(
     flag = OPTIMIZE[options.optimize]
     results = [
         verify(
-            name, program, library, inputs, emulator=engine, layers=options.layers, optimize=flag, toolchain=options.toolchain, progress=progress
+            name,
+            program,
+            library,
+            inputs,
+            emulator=engine,
+            layers=options.layers,
+            optimize=flag,
+            toolchain=options.toolchain,
+            progress=progress,
         )
         for engine in names
     ]
@@ -214,15 +261,23 @@ def run_native(built: Compilation, inputs: Array) -> Array:
     """See `Compilation.run`."""
     graph = built.graph
     if len(graph.inputs) != 1:
-        raise UsageError("Compilation.run", f"the model has {len(graph.inputs)} inputs", expected="a model with one input")
+        raise UsageError(
+            "Compilation.run", f"the model has {len(graph.inputs)} inputs", expected="a model with one input"
+        )
     source, target = graph.input_tensors[0], graph.output_tensors[0]
     array = np.ascontiguousarray(inputs)
     if array.dtype != DTYPES[source.dtype] or array.size % max(source.elements, 1):
-        raise ModelError("inputs", f"{array.dtype} array of shape {list(array.shape)}", expected=f"{source.dtype} samples of {list(source.shape)}")
+        raise ModelError(
+            "inputs",
+            f"{array.dtype} array of shape {list(array.shape)}",
+            expected=f"{source.dtype} samples of {list(source.shape)}",
+        )
     samples = array.reshape(-1, *source.shape)
     streams = run_image(built.name, built.library, graph, [[sample] for sample in samples], "host", find_cpu("host"))
     size = sum(tensor.bytes for tensor in graph.output_tensors)
-    first = [np.frombuffer(streams[i * size : i * size + target.bytes], DTYPES[target.dtype]) for i in range(len(samples))]
+    first = [
+        np.frombuffer(streams[i * size : i * size + target.bytes], DTYPES[target.dtype]) for i in range(len(samples))
+    ]
     shape = target.shape[1:] if target.shape[:1] == (1,) else target.shape
     return np.stack(first).reshape(len(samples), *shape)
 

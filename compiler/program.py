@@ -22,6 +22,11 @@ class Input:
 
 
 @dataclass(frozen=True)
+class InputArray:
+    """Argument: an array of pointers to all the layer's input tensors, of type `const void *const *`."""
+
+
+@dataclass(frozen=True)
 class Output:
     """Argument: pointer to the layer's output tensor at this position."""
 
@@ -52,7 +57,7 @@ class Scalar:
     value: int
 
 
-Argument = Input | Output | Table | ParamsPointer | Scratch | Scalar
+Argument = Input | InputArray | Output | Table | ParamsPointer | Scratch | Scalar
 
 #: A value of a parameter struct's field: integer, float (emitted as an exact float literal), table pointer or fixed array.
 Value = int | float | Table | tuple[int, ...]
@@ -103,15 +108,20 @@ class Step:
     kernel: Kernel
     binding: Binding
 
+    def passed_inputs(self) -> tuple[int, ...]:
+        """Positions of the inputs that the call points to, absent ones left out."""
+        positions: list[int] = []
+        for argument in self.binding.args:
+            if isinstance(argument, Input):
+                positions.append(argument.position)
+            elif isinstance(argument, InputArray):
+                positions.extend(range(len(self.layer.inputs)))
+        return tuple(position for position in positions if self.layer.optional(position) is not None)
+
     def passed_constants(self) -> tuple[int, ...]:
         """Indices of the constant tensors that the call points to, each once."""
-        indices = []
-        for argument in self.binding.args:
-            if isinstance(argument, Input) and argument.position < len(self.layer.inputs):
-                tensor = self.layer.inputs[argument.position]
-                if tensor is not None and tensor.constant:
-                    indices.append(self.layer.node.inputs[argument.position])
-        return tuple(dict.fromkeys(indices))
+        positions = [position for position in self.passed_inputs() if self.layer.input(position).constant]
+        return tuple(dict.fromkeys(self.layer.node.inputs[position] for position in positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +142,10 @@ class Program:
         return [
             step.index
             for step in self.steps
-            if any(i in self.storage and self.storage[i] == root for i in (*step.layer.node.inputs, *step.layer.node.outputs))
+            if any(
+                i in self.storage and self.storage[i] == root
+                for i in (*step.layer.node.inputs, *step.layer.node.outputs)
+            )
         ]
 
     def tensor(self, index: int) -> Tensor:

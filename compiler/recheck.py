@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from .passes import run_passes
 from .pipeline import model_name
 from .program import Program
 from .targets.cpus import find_cpu
-from .verify import EngineResult, choose_engines, verify
-from .verify.vectors import make_inputs
+from .verification import EngineResult, choose_engines, verify
+from .verification.vectors import make_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +89,15 @@ def _from_folder(folder: Path) -> Subject:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
-        cpu, kernels, version = find_cpu(str(report["cpu"])), [row["kernel"] for row in report["layers"]], str(report["tinyc"])
+        cpu, kernels, version = (
+            find_cpu(str(report["cpu"])),
+            [row["kernel"] for row in report["layers"]],
+            str(report["tinyc"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file") from None
+        raise ModelError(
+            str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
+        ) from None
     source = folder / (f"{name}.tflite" if kind == "c" else f"model/{name}.tflite")
     graph = run_passes(from_bytes(read_model(source), source.name))
     program = lower(graph, cpu, optimize)
@@ -101,10 +107,24 @@ def _from_folder(folder: Path) -> Subject:
             f"was built by tinyc {version}, whose kernels differ from those of tinyc {__version__}",
             hint="build it again with this version, or verify it with the version that built it",
         )
-    library = {path.name: path.read_bytes() for path in sorted(library_folder(folder, name, kind).iterdir()) if path.suffix in (".c", ".h")}
-    return Subject(name, program, library, OPTIMIZE[optimize])
+    return Subject(
+        name, program, read_library(folder, name, emit(program, plan_memory(program), name)), OPTIMIZE[optimize]
+    )
 
 
-def library_folder(folder: Path, name: str, kind: str) -> Path:
-    """Where a project of `kind` keeps the model library."""
-    return folder if kind == "c" else folder / "lib" / name / "src"
+def read_library(folder: Path, name: str, expected: Iterable[str]) -> dict[str, bytes]:
+    """The model library's files as they are in the project now, wherever its kind of project keeps them."""
+    home = next(
+        (
+            path.parent
+            for path in (folder / f"{name}.c", *sorted(folder.glob(f"lib/{name}/**/{name}.c")))
+            if path.is_file()
+        ),
+        None,
+    )
+    if home is None:
+        raise ModelError(str(folder), f"{name}.c is not in it", hint="build it again")
+    missing = [file for file in expected if not (home / file).is_file()]
+    if missing:
+        raise ModelError(str(home), f"{missing[0]} is missing", hint="build it again")
+    return {path.name: path.read_bytes() for path in sorted(home.iterdir()) if path.suffix in (".c", ".h")}

@@ -41,7 +41,9 @@ def check_inputs(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
     """`inputs` in C order, after checking number, shapes and dtypes against the graph."""
     tensors = graph.input_tensors
     if len(inputs) != len(tensors):
-        raise ModelError("input data", f"{len(inputs)} arrays given", expected=f"{len(tensors)}: {', '.join(graph.input_names)}")
+        raise ModelError(
+            "input data", f"{len(inputs)} arrays given", expected=f"{len(tensors)}: {', '.join(graph.input_names)}"
+        )
     for tensor, array in zip(tensors, inputs, strict=True):
         if array.shape != tensor.shape or array.dtype != DTYPES[tensor.dtype]:
             raise ModelError(

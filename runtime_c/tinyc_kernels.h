@@ -119,6 +119,131 @@ typedef struct {
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
+/* ---- MEAN ----------------------------------------------------------------------------------------------------------- */
+
+/* With the input as [outer, outer_count, middle, inner_count, inner], all >= 1:
+ * output[o][m][i] = clamp(output_offset + requantize(sum_offset + sum over j, k of input[o][j][m][k][i], multiplier, shift), -128, 127)
+ * The multiplier, 0 or 2^29 to 2^31 - 1, holds the ratio of the scales and the division by outer_count * inner_count, which is at
+ * most 2^23. In place. */
+typedef struct {
+    int32_t outer;
+    int32_t outer_count;
+    int32_t middle;
+    int32_t inner_count;
+    int32_t inner;
+    int32_t sum_offset;      /* -input zero point * outer_count * inner_count */
+    int32_t multiplier;
+    int32_t shift;           /* -31 to 30 */
+    int32_t output_offset;   /* output zero point */
+} tinyc_mean_params;
+
+void tinyc_mean_s8(const tinyc_mean_params *params, const int8_t *input, int8_t *output);
+
+/* ---- ADD, SUB, MUL ------------------------------------------------------------------------------------------------- */
+
+/* output[i] = clamp(output_offset + scale(x + input2_sign * y, output_multiplier, output_right_shift)), where
+ *     x = scale((input1[i] + input1_offset) * 2^20, input1_multiplier, input1_right_shift), y likewise from input2,
+ *     scale(x, m, r) = requantize(x, m, -r)
+ * In place: output may be the same memory as an input that does not repeat. */
+typedef struct {
+    int32_t rank;           /* dimensions of the broadcast, 1 to 8 */
+    const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
+    int32_t input1_offset;  /* -zero point of input 1 */
+    int32_t input1_multiplier;
+    int32_t input1_right_shift; /* 0 to 31 */
+    int32_t input2_offset;
+    int32_t input2_multiplier;
+    int32_t input2_right_shift;
+    int32_t input2_sign;    /* 1: ADD, -1: SUB */
+    int32_t output_offset;  /* output zero point */
+    int32_t output_multiplier;
+    int32_t output_right_shift;
+    int32_t activation_min; /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_add_params;
+
+void tinyc_add_s8(const tinyc_add_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
+
+/* output[i] = clamp(output_offset + requantize((input1[i] + input1_offset) * (input2[i] + input2_offset), multiplier, shift)),
+ * the sum modulo 2^32. In place: output may be the same memory as an input that does not repeat. */
+typedef struct {
+    int32_t rank;           /* dimensions of the broadcast, 1 to 8 */
+    const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
+    int32_t input1_offset;  /* -zero point of input 1 */
+    int32_t input2_offset;
+    int32_t output_offset;  /* output zero point */
+    int32_t multiplier;
+    int32_t shift;
+    int32_t activation_min; /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_mul_params;
+
+void tinyc_mul_s8(const tinyc_mul_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
+
+/* ---- RELU, RELU6, LOGISTIC, TANH, QUANTIZE between 8-bit types -------------------------------------------------------- */
+
+/* output[i] = table[input[i]], i < size, all as bytes. The table has 256 entries. In place: output may be the input. */
+void tinyc_lookup_x8(const uint8_t *table, const void *input, void *output, uint32_t size);
+
+/* ---- SOFTMAX -------------------------------------------------------------------------------------------------------- */
+
+/* For each row: output[i] = -128 + 256 * exp(x[i]) / sum_j exp(x[j]), at most 127, in fixed point as TFLite Micro. `exponentials[d]`
+ * is exp of an input d below the row's largest, times 2^31 - 1; inputs below it by `exponentials_size` or more count as zero.
+ * Where TFLite Micro stops because the sum is 512 or more, every output is -128. In place: output may be the input. */
+typedef struct {
+    int32_t rows;              /* >= 1 */
+    int32_t depth;             /* >= 1 */
+    int32_t exponentials_size; /* 1 to 256 */
+    const int32_t *exponentials;
+} tinyc_softmax_params;
+
+void tinyc_softmax_s8(const tinyc_softmax_params *params, const int8_t *input, int8_t *output);
+
+/* ---- QUANTIZE and DEQUANTIZE with float32 --------------------------------------------------------------------------- */
+
+/* output[i] = clamp(round(input[i] / scale) + zero_point) to the output's type, half away from zero, i < size. The quotient is
+ * rounded to float32. Infinities and everything else out of range saturate; NaN becomes the lowest value. The result is exact
+ * without a correct subnormal quotient, and nothing here can contract to a fused multiply-add. */
+typedef struct {
+    uint32_t size;
+    float scale;        /* > 0 */
+    int32_t zero_point; /* in the range of the 8-bit type */
+} tinyc_quantize_params;
+
+void tinyc_quantize_f32_s8(const tinyc_quantize_params *params, const float *input, int8_t *output);
+void tinyc_quantize_f32_u8(const tinyc_quantize_params *params, const float *input, uint8_t *output);
+
+/* output[i] = scale * (input[i] - zero_point) rounded to float32, i < size. */
+void tinyc_dequantize_s8_f32(const tinyc_quantize_params *params, const int8_t *input, float *output);
+void tinyc_dequantize_u8_f32(const tinyc_quantize_params *params, const uint8_t *input, float *output);
+
+/* ---- PAD, PADV2 ----------------------------------------------------------------------------------------------------- */
+
+/* The input's rows in order, with padding before, between and after them; elements of any type, as bytes. Around the rows are four
+ * loops: after each row come gap[0] bytes, after the last row of loop 0 another gap[1], of loop 1 another gap[2], of loop 2 another
+ * gap[3]; after the very last row only `tail`. */
+typedef struct {
+    int32_t row;        /* bytes copied in one piece */
+    int32_t count[4];   /* iterations of the loops, innermost first, >= 1 */
+    int32_t gap[4];     /* bytes */
+    int32_t lead;       /* bytes of padding before the first row */
+    int32_t tail;       /* bytes of padding after the last row */
+    int8_t value;       /* of every byte of padding */
+} tinyc_pad_params;
+
+void tinyc_pad(const tinyc_pad_params *params, const void *input, void *output);
+
+/* ---- CONCATENATION -------------------------------------------------------------------------------------------------- */
+
+/* `blocks` times: size[0] bytes of inputs[0], size[1] bytes of inputs[1], ...; each input goes on where it was left. */
+typedef struct {
+    int32_t inputs;        /* >= 1 */
+    int32_t blocks;        /* >= 1 */
+    const int32_t *size;   /* bytes, one per input */
+} tinyc_concatenation_params;
+
+void tinyc_concatenation(const tinyc_concatenation_params *params, const void *const *inputs, void *output);
+
 #ifdef __cplusplus
 }
 #endif

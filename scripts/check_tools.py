@@ -10,11 +10,15 @@ EXPECTED = {"zig", "gcc", "unicorn", "qemu", "host"}
 
 
 def main() -> int:
-    doctor = subprocess.run([str(Path(sys.executable).parent / "tinyc"), "doctor", "--json"], capture_output=True, text=True, check=True)
+    doctor = subprocess.run(
+        [str(Path(sys.executable).parent / "tinyc"), "doctor", "--json"], capture_output=True, text=True, check=True
+    )
     facts = json.loads(doctor.stdout)
     missing = [cpu["name"] for cpu in facts["cpus"] if not cpu["build"] or not cpu["verify"]]
     if missing:
-        print(f"these cores cannot be built and verified here, though the test command installs their tools: {', '.join(missing)}")
+        print(
+            f"these cores cannot be built and verified here, though the test command installs their tools: {', '.join(missing)}"
+        )
         return 1
     print(f"all {len(facts['cpus'])} cores can be built and verified here")
     return 0

@@ -23,7 +23,16 @@ def main() -> int:
         except (subprocess.CalledProcessError, OSError) as error:
             print(f"cannot make .venv: {error}\n  what to do: apt-get install python3-venv", file=sys.stderr)
             return 4
-        pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", f"{ROOT}[emulate]"]
+        pip = [
+            str(BIN / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-e",
+            f"{ROOT}[emulate]",
+        ]
         if subprocess.run(pip).returncode != 0:
             return 4
     command = ["build", "examples/kws/kws.tflite", "--board", "nucleo_f446re", "-o", "demo/kws", "--layers"]

@@ -12,12 +12,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from .. import verify as verification
 from ..importers.tflite import load
 from ..lower import OPTIMIZE
 from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
 from ..projects import KINDS, next_step
 from ..report.text import render
+from ..verification.vectors import load_inputs
 
 
 @click.command("build")
@@ -25,17 +25,40 @@ from ..report.text import render
 @click.option("--board", "-b", required=True, help="Board name (see `tinyc boards`), or a path to a board's .toml.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Output folder.  [default: <name>-<board>]")
 @click.option("--name", help="C prefix of the model.  [default: from the file name]")
-@click.option("--format", "kind", type=click.Choice(list(KINDS)), help="What to write.  [default: platformio, or cmake for emulator machines]")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(list(KINDS)),
+    help="What to write.  [default: platformio, or cmake for emulator machines]",
+)
 @click.option("--framework", help="Framework of the project, such as arduino or espidf.  [default: the board's first]")
 @click.option("--optimize", type=click.Choice(list(OPTIMIZE)), default="balanced", show_default=True)
-@click.option("--verify", "engine", type=click.Choice(VERIFY), default="auto", show_default=True, help="Where to run the byte comparison.")
-@click.option("--input", "inputs", multiple=True, type=click.Path(path_type=Path), help="Inputs to verify with: .npy, one per model input.")
+@click.option(
+    "--verify",
+    "engine",
+    type=click.Choice(VERIFY),
+    default="auto",
+    show_default=True,
+    help="Where to run the byte comparison.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Inputs to verify with: .npy, one per model input.",
+)
 @click.option("--count", default=4, show_default=True, help="How many made input sets to verify with.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the made input sets.")
 @click.option("--layers", is_flag=True, help="Compare every layer, not only the outputs.")
 @click.option("--toolchain", type=click.Choice(["auto", "zig", "gcc", "clang"]), default="auto", show_default=True)
 @click.option("--force", is_flag=True, help="Replace files that were changed by hand since the last build.")
-@click.option("--dump", "stage", type=click.Choice(["graph", "program", "plan"]), help="Print a stage of the compiler as text and stop.")
+@click.option(
+    "--dump",
+    "stage",
+    type=click.Choice(["graph", "program", "plan"]),
+    help="Print a stage of the compiler as text and stop.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     model: Path,
@@ -60,7 +83,7 @@ def command(
     Exit codes: 0 done, 1 the model or data is at fault, 2 usage, 3 does not fit the board, 4 a tool is missing or failed,
     5 verification mismatch.
     """
-    sets = verification.vectors.load_inputs(load(model), inputs) if inputs else []
+    sets = load_inputs(load(model), inputs) if inputs else []
     options = Options(board, name, kind, framework, optimize, engine, sets, count, seed, layers, toolchain)
     if stage is not None:
         click.echo(dump(model, options, stage))
@@ -76,13 +99,19 @@ def command(
 
 
 def _print(built: Compilation, folder: Path, kept: list[str]) -> None:
-    console = Console(highlight=False, soft_wrap=False)
+    console = output_console()
     render(built.report, console)
     console.print()
     console.print(f"[bold]project[/]   {folder}", soft_wrap=True, markup=True)
     if kept:
         console.print(f"[bold]kept[/]      your changed {', '.join(kept)} (--force replaces them)", soft_wrap=True)
     console.print(f"[bold]next[/]      {next_step(built.report.format, folder)}", soft_wrap=True)
+
+
+def output_console() -> Console:
+    """Standard output: as wide as the terminal, and wide enough for the tables when it is a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 @contextmanager

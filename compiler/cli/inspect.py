@@ -16,6 +16,7 @@ from rich.table import Table
 from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
+from .build import output_console
 
 
 @click.command("inspect")
@@ -28,7 +29,7 @@ def command(model: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
-        _print(facts, Console(highlight=False))
+        _print(facts, output_console())
 
 
 def describe(graph: Graph) -> dict[str, Any]:
@@ -88,7 +89,9 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     for kind in ("inputs", "outputs"):
         for tensor in facts[kind]:
             scale = f", scale {tensor['scale'][0]:.9g}, zero point {tensor['zero_point'][0]}" if tensor["scale"] else ""
-            console.print(f"  {kind[:-1]} {escape(tensor['name'])}: {tensor['dtype']} {escape(str(tensor['shape']))}{scale}")
+            console.print(
+                f"  {kind[:-1]} {escape(tensor['name'])}: {tensor['dtype']} {escape(str(tensor['shape']))}{scale}"
+            )
     if facts["labels"]:
         console.print(f"  labels: {escape(', '.join(facts['labels'][:12]))}{' …' if len(facts['labels']) > 12 else ''}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -101,10 +104,19 @@ def _print(facts: dict[str, Any], console: Console) -> None:
         macs = f"{layer['macs']:,}" if layer["macs"] else ""
         op = escape(f"{layer['op']} v{layer['version']}")
         table.add_row(
-            str(layer["index"]), f"[red]{op}[/]" if layer["problems"] else op, shape, layer["dtype"], scale, zero, macs, f"{layer['weights']:,}"
+            str(layer["index"]),
+            f"[red]{op}[/]" if layer["problems"] else op,
+            shape,
+            layer["dtype"],
+            scale,
+            zero,
+            macs,
+            f"{layer['weights']:,}",
         )
     console.print(table)
-    console.print(f"{len(facts['layers'])} operators, {facts['macs']:,} MACs, {facts['weights']:,} bytes of weights and other constants")
+    console.print(
+        f"{len(facts['layers'])} operators, {facts['macs']:,} MACs, {facts['weights']:,} bytes of weights and other constants"
+    )
     blocked = [layer for layer in facts["layers"] if layer["problems"]]
     if not blocked:
         console.print("[green]tinyc takes this model[/]")
@@ -112,4 +124,6 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     console.print(f"[red]tinyc does not take this model: {len(blocked)} operators block it[/]")
     for layer in blocked:
         for problem in layer["problems"]:
-            console.print(f"  operator {layer['index']} {escape(layer['op'])} '{escape(layer['name'])}': {escape(problem)}")
+            console.print(
+                f"  operator {layer['index']} {escape(layer['op'])} '{escape(layer['name'])}': {escape(problem)}"
+            )

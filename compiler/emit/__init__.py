@@ -15,7 +15,7 @@ from .. import __version__
 from ..graph import Graph, Tensor
 from ..memory import MemoryMap
 from ..ops import all_ops
-from ..program import Argument, Input, Output, ParamsPointer, Program, Scalar, Scratch, Step, Table
+from ..program import Argument, Input, InputArray, Output, ParamsPointer, Program, Scalar, Scratch, Step, Table
 from ..resources import resource
 from .literals import array_definition, c_type, float_literal, params_definition
 
@@ -163,15 +163,14 @@ class Emitter:
         """Definitions of the constant tensors that this step passes and no earlier step defined."""
         definitions = []
         op = all_ops()[step.layer.op]
-        for argument in step.binding.args:
-            if isinstance(argument, Input) and argument.position < len(step.layer.inputs):
-                tensor, index = step.layer.inputs[argument.position], step.layer.node.inputs[argument.position]
-                if tensor is not None and tensor.data is not None and index not in self.constants:
-                    role = op.inputs[min(argument.position, len(op.inputs) - 1)].rstrip("?*")
-                    if op.inputs[-1].endswith("*") and argument.position >= len(op.inputs) - 1:
-                        role = f"{role}_{argument.position}"
-                    self.constants[index] = f"{prefix}_{role}"
-                    definitions.append(array_definition(self.constants[index], tensor.data))
+        for position in step.passed_inputs():
+            tensor, index = step.layer.input(position), step.layer.node.inputs[position]
+            if tensor.data is not None and index not in self.constants:
+                role = op.inputs[min(position, len(op.inputs) - 1)].rstrip("?*")
+                if op.inputs[-1].endswith("*") and position >= len(op.inputs) - 1:
+                    role = f"{role}_{position}"
+                self.constants[index] = f"{prefix}_{role}"
+                definitions.append(array_definition(self.constants[index], tensor.data))
         return definitions
 
     def _argument(self, step: Step, argument: Argument, prefix: str, tables: Mapping[str, str]) -> str:
@@ -179,6 +178,9 @@ class Emitter:
             case Input(position):
                 index = step.layer.node.inputs[position] if position < len(step.layer.node.inputs) else -1
                 return self._pointer(index, const=True)
+            case InputArray():
+                pointers = ", ".join(self._pointer(index, const=True) for index in step.layer.node.inputs)
+                return f"(const void *const[]){{{pointers}}}"
             case Output(position):
                 return self._pointer(step.layer.node.outputs[position], const=False)
             case Table(table):

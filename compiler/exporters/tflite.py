@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 
 from ..errors import ModelError
-from ..graph import Graph, Layer, Node, Tensor
+from ..graph import Graph, Layer, Tensor
 from ..importers.schema import (
     BUILTIN_OPERATORS,
     BUILTIN_OPTIONS,
@@ -90,7 +90,7 @@ def _operator(layer: Layer, code: int) -> Mapping[str, Any]:
     if node.op.startswith("CUSTOM:"):
         return {**found, "custom_options": node.attributes.get("custom_options")}
     table = OPTIONS_OF.get(node.op)
-    raw = _raw_options(node)
+    raw = _raw_options(layer)
     unknown = sorted(set(raw) - set(TABLES[table] if table else ()))
     if unknown:
         raise ModelError(
@@ -103,9 +103,17 @@ def _operator(layer: Layer, code: int) -> Mapping[str, Any]:
     return {**found, "builtin_options_type": BUILTIN_OPTIONS.index(table), "builtin_options": (table, raw)}
 
 
-def _raw_options(node: Node) -> Mapping[str, Any]:
-    op = all_ops().get(node.op)
-    return node.attributes if op is None else op.export(node.attributes)
+def _raw_options(layer: Layer) -> Mapping[str, Any]:
+    op = all_ops().get(layer.op)
+    if op is None:
+        return layer.attributes
+    try:
+        return op.export(layer.attributes)
+    except (KeyError, ValueError) as problem:
+        shown = ", ".join(f"{name} {value}" for name, value in layer.attributes.items())
+        raise ModelError(
+            layer.where, f"cannot be exported with {shown}", hint="use values that TFLite has"
+        ) from problem
 
 
 def _tensor(tensor: Tensor, buffer: int) -> Mapping[str, Any]:

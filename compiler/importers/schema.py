@@ -48,6 +48,13 @@ class Field:
         """The type of the elements of a vector, `""` when the field is no vector."""
         return self.type[1:-1] if self.type.startswith("[") else ""
 
+    @property
+    def nothing(self) -> int | float | bool | str | tuple[()]:
+        """The value when the field is absent from a table of options."""
+        if self.element:
+            return ()
+        return "" if self.type == "string" else self.default
+
 
 def parse_tables(text: str) -> Mapping[str, Mapping[str, Field]]:
     """Tables from lines `Name: field:type=default ...`; a deeper-indented line continues the one before; `-` is a

@@ -48,11 +48,12 @@ def load(path: Path | str) -> Graph:
         ModelError: the file cannot be read, is no `.tflite` file, or is damaged.
     """
     path = Path(path)
-    graph = from_bytes(_read(path), str(path))
+    graph = from_bytes(read_model(path), str(path))
     return replace(graph, source=replace(graph.source, file_name=path.name))
 
 
-def _read(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
+    """The bytes of the file at `path`. Raises ModelError when it cannot be read or is too large."""
     try:
         if path.is_dir():
             raise explain_folder(path)
@@ -119,8 +120,8 @@ class _File:
             self._node(index, table, codes, count) for index, table in enumerate(subgraph.tables("operators"))
         )
         inputs, outputs = self._ends(subgraph, "inputs", count), self._ends(subgraph, "outputs", count)
-        used = {*inputs, *outputs, *(index for node in nodes for index in (*node.inputs, *node.outputs))}
-        tensors = tuple(self._tensor(i, table, i in used) for i, table in enumerate(subgraph.tables("tensors")))
+        values = {*inputs, *outputs, *(index for node in nodes for index in node.outputs)}
+        tensors = tuple(self._tensor(i, table, i in values) for i, table in enumerate(subgraph.tables("tensors")))
         self._check_flow(tensors, nodes, inputs, outputs)
         input_names, output_names = self._signature_names()
         return Graph(
@@ -151,24 +152,27 @@ class _File:
 
     # Tensors
 
-    def _tensor(self, index: int, table: Table, used: bool) -> Tensor:
+    def _tensor(self, index: int, table: Table, value: bool) -> Tensor:
+        """Tensor `index`; `value` says that it goes into or out of the network, or that an operator makes it."""
         name = table.text("name") or ""
         where = _title(index, name)
-        shape = self._shape(table, where, used)
+        shape = self._shape(table, where, value)
         dtype = self._dtype(table, where)
         if table.table("sparsity") is not None:
             raise self.error(where, "stored as a sparse tensor", "dense tensors", "convert the model without sparsity")
         variable = bool(table.scalar("is_variable"))
         quantization = self._quantization(table, where, shape, dtype)
         data = None if variable else self._constant(table, where, shape, dtype)
+        if data is None and quantization is not None and 0.0 in quantization.scale:
+            raise self.error(where, "a quantization scale of 0", "finite scales above 0")
         return Tensor(name, shape, dtype, quantization, data, variable)
 
-    def _shape(self, table: Table, where: str, used: bool) -> tuple[int, ...]:
-        """The shape. An empty extent is legal only where no operator reads it: LSTM lists such as intermediates."""
+    def _shape(self, table: Table, where: str, value: bool) -> tuple[int, ...]:
+        """The shape. Only a constant may be empty, such as the axes of a MEAN over none."""
         shape = table.integers("shape")
         if len(shape) > MAX_RANK:
             raise self.error(where, f"{len(shape)} dimensions", f"at most {MAX_RANK}")
-        if any(extent < (1 if used else 0) for extent in shape):
+        if any(extent < (1 if value else 0) for extent in shape):
             raise self.error(
                 where,
                 f"shape {list(shape)}",
@@ -234,7 +238,7 @@ class _File:
     def _constant(self, table: Table, where: str, shape: tuple[int, ...], dtype: str) -> Array | None:
         index = table.integer("buffer")
         start, size = self._buffer(index, where)
-        if size == 0:
+        if size == 0 and 0 not in shape:
             return None
         if dtype in OPAQUE_TYPES:
             return np.zeros(shape, np.void)
@@ -309,9 +313,11 @@ class _File:
     def _operator_name(self, table: Table) -> tuple[str, int]:
         code = max(table.integer("deprecated_builtin_code"), table.integer("builtin_code"))
         version = table.integer("version")
+        if code < 0:
+            raise self.error("OperatorCode.builtin_code", f"the operator number {code}", "0 or more")
         if code == CUSTOM:
             return f"CUSTOM:{table.text('custom_code') or 'unnamed'}", version
-        return BUILTIN_OPERATORS[code] if 0 <= code < len(BUILTIN_OPERATORS) else f"BUILTIN:{code}", version
+        return BUILTIN_OPERATORS[code] if code < len(BUILTIN_OPERATORS) else f"BUILTIN:{code}", version
 
     def _node(self, index: int, table: Table, codes: list[tuple[str, int]], tensors: int) -> Node:
         code = table.integer("opcode_index")
@@ -345,7 +351,7 @@ class _File:
         number = table.integer("builtin_options_type")
         options = table.union("builtin_options", name) if number else None
         if options is None:
-            return {field: () if data.element else data.default for field, data in self.reader.tables[name].items()}
+            return {field: data.nothing for field, data in self.reader.tables[name].items()}
         found = BUILTIN_OPTIONS[number] if number < len(BUILTIN_OPTIONS) else f"options of type {number}"
         if found != name:
             raise self.error(where, f"{found} as its options", name)
@@ -399,8 +405,8 @@ class _File:
         for node in nodes:
             where = f"operator {node.index} {node.op}"
             for index in node.inputs:
-                # Accelerator operators, which tinyc does not take, list scratch tensors that nothing makes.
-                scratch = index not in made and node.op not in all_ops()
+                # Accelerator operators list scratch tensors that nothing makes.
+                scratch = index not in made and node.op.startswith("CUSTOM:")
                 if index >= 0 and index not in ready and not scratch:
                     raise self.error(
                         where, f"reads {name(index)} before any operator has made it", "operators in execution order"

@@ -148,7 +148,8 @@ def _text(data: bytes) -> tuple[str, str] | None:
         return "a JSON file", "if it was made by flatc: flatc --binary schema.fbs FILE makes a .tflite file of it"
     if re.match(rb"(?i)<(!doctype|html|\?xml|head)", head):
         return "a web page, not the model itself", "use the address of the raw file for the download"
-    if head and all(byte in b"\t\n\r\f\x1b" or byte >= 32 for byte in head[:512]) and b"\x7f" not in head[:512]:
+    readable = sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in head[:512])
+    if head and readable > 0.9 * len(head[:512]):
         return "a text file", "check which file was meant"
     return None
 

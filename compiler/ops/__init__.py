@@ -86,6 +86,8 @@ def problems(layer: Layer) -> list[str]:
     absent = [role for role, tensor in zip(op.inputs, layer.inputs, strict=False) if tensor is None and role[-1] not in "?*"]
     if absent:
         return [f"input {absent[0]} is absent"]
+    if not layer.outputs:
+        return ["no output found"]
     for constraint in op.constraints:
         found = constraint(layer)
         if found is not None:

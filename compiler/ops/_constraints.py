@@ -47,6 +47,17 @@ def rank(role: str, position: int, low: int, high: int) -> Constraint:
     return _documented(check, f"The {role} must have {text} dimensions.")
 
 
+def not_empty(role: str, position: int) -> Constraint:
+    """Every dimension of input `position` must be at least 1."""
+
+    def check(layer: Layer) -> str | None:
+        tensor = layer.optional(position)
+        filled = tensor is None or all(extent >= 1 for extent in tensor.shape)
+        return None if tensor is None or filled else f"shape {list(tensor.shape)} of '{tensor.name}'"
+
+    return _documented(check, f"The {role} must not be empty.")
+
+
 def constant(role: str, position: int) -> Constraint:
     """Input `position` must be a constant of the model."""
 
@@ -67,7 +78,9 @@ def per_tensor(role: str, *positions: int, output: bool = True) -> Constraint:
                 return f"'{tensor.name}' has {_quantization_text(tensor)}"
         return None
 
-    return _documented(check, f"The {role} must be quantized per tensor, with a positive scale and a zero point in the type's range.")
+    return _documented(
+        check, f"The {role} must be quantized per tensor, with a positive scale and a zero point in the type's range."
+    )
 
 
 def _has_one_scale(tensor: Tensor) -> bool:
@@ -83,18 +96,40 @@ def _has_one_scale(tensor: Tensor) -> bool:
 
 def _quantization_text(tensor: Tensor) -> str:
     q = tensor.quantization
-    return "no quantization" if q is None else f"{len(q.scale)} scales {list(q.scale[:3])} and zero points {list(q.zero_point[:3])}"
+    return (
+        "no quantization"
+        if q is None
+        else f"{len(q.scale)} scales {list(q.scale[:3])} and zero points {list(q.zero_point[:3])}"
+    )
 
 
 def activation(*allowed: str) -> Constraint:
-    """The fused activation must be one of `allowed`."""
+    """The fused activation must be one of `allowed`; TFLite Micro refuses one whose bounds exceed int32 once quantized."""
 
     def check(layer: Layer) -> str | None:
         found = layer.attributes["activation"]
-        return None if found in allowed else str(found)
+        if found not in allowed:
+            return str(found)
+        bound = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}.get(found, 0.0)
+        q = layer.output.quantization
+        scale = q.scale[0] if q is not None and q.scale else 1.0
+        fits = bound == 0.0 or bound < scale * (2.0**31 - 256.0)
+        return None if fits else f"{found} with an output scale of {scale}"
 
-    return _documented(check, f"The fused activation must be one of {', '.join(allowed)}.")
+    names = ", ".join(allowed)
+    return _documented(
+        check, f"The fused activation must be one of {names}, with bounds that fit in 32 bits once quantized."
+    )
 
 
 #: The fused activations that TFLite Micro's integer kernels compute.
 ACTIVATIONS: Sequence[str] = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6")
+
+
+def product_scales_in_range(layer: Layer) -> str | None:
+    """Input scale * filter scale / output scale must be at most 2^29."""
+    # Input 1 is the filter. Beyond the limit, TFLite Micro shifts by more bits than its integers have.
+    weights, output = layer.input(1).quantization, layer.output.scale
+    assert weights is not None
+    product = layer.input(0).scale * max(weights.scale)
+    return f"{product:.4g} / {output:.4g}" if product > 1e38 or product > output * 2.0**29 else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph import Array, Layer
 from . import Constraint
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, rank
+from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, product_scales_in_range, rank
 from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
 from ._options import ACTIVATION_TYPES, PADDINGS, name_of
 
@@ -42,7 +42,7 @@ def export(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def constraints(channel_axis: int, *own: Constraint) -> tuple[Constraint, ...]:
-    """The rules of a convolution whose filter has its output channels on `channel_axis`; `own` come before the quantization's."""
+    """The rules of a convolution whose filter's output channels are on `channel_axis`; `own` precede quantization's."""
     return (
         dtype("input", 0, "int8"),
         dtype("filter", 1, "int8"),
@@ -60,6 +60,7 @@ def constraints(channel_axis: int, *own: Constraint) -> tuple[Constraint, ...]:
         _bias_fits(channel_axis),
         per_tensor("input and the output", 0),
         _filter_quantized(channel_axis),
+        product_scales_in_range,
     )
 
 
@@ -116,7 +117,9 @@ def _filter_quantized(channel_axis: int) -> Constraint:
             return f"scales {list(q.scale[:3])}"
         if len(q.scale) not in (1, channels) or any(q.zero_point):
             return f"{len(q.scale)} scales for {channels} channels, zero points {sorted(set(q.zero_point))[:3]}"
-        return f"channels on axis {q.axis} instead of {channel_axis}" if q.per_channel and q.axis != channel_axis else None
+        return (
+            f"channels on axis {q.axis} instead of {channel_axis}" if q.per_channel and q.axis != channel_axis else None
+        )
 
     return check
 
@@ -144,7 +147,7 @@ class Axis:
 
 
 def axes(layer: Layer) -> tuple[Axis, Axis]:
-    """Height and width. Output sizes and padding as in TFLite's padding.h; an output size below 1 means that nothing fits."""
+    """Height and width, as in TFLite's padding.h; an output size below 1 means that nothing fits."""
     found = []
     for position in (0, 1):
         extent, taps = layer.input(0).shape[1 + position], layer.input(1).shape[1 + position]

@@ -39,7 +39,8 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 def wrap_int32(x: Array) -> Array:
     """int64 values reduced modulo 2**32 into the int32 range, as C's conversion does; dtype stays int64."""
-    return ((x + 2**31) & 0xFFFFFFFF) - 2**31
+    wrapped: Array = ((x + 2**31) & 0xFFFFFFFF) - 2**31
+    return wrapped
 
 
 def rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
@@ -47,7 +48,8 @@ def rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
     # gemmlowp divides product + (2**30 or 1 - 2**30) by 2**31 towards zero, which is this floor for either sign.
     quotient = (product + 2**30) >> 31
-    return np.minimum(quotient, INT32_MAX)
+    high: Array = np.minimum(quotient, INT32_MAX)
+    return high
 
 
 def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
@@ -56,7 +58,8 @@ def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
     e = np.asarray(exponent, np.int64)
     mask = (np.int64(1) << e) - 1
     threshold = (mask >> 1) + (x < 0)
-    return (x >> e) + ((x & mask) > threshold)
+    rounded: Array = (x >> e) + ((x & mask) > threshold)
+    return rounded
 
 
 def multiply_by_quantized_multiplier(x: Array, q: Array | int, shift: Array | int) -> Array:

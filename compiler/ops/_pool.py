@@ -11,10 +11,10 @@ import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
 from . import Constraint
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, rank
+from ._constraints import ACTIVATIONS, activation, dtype, not_empty, output_dtype, per_tensor, rank
 from ._options import ACTIVATION_TYPES, PADDINGS, name_of
 
-#: Largest window extent and stride, and most pixels in one window, so that the kernels' 32-bit arithmetic cannot overflow.
+#: Largest window extent and stride, and most pixels in one window: the kernels' 32-bit arithmetic cannot overflow.
 LIMIT = 65536
 MAX_WINDOW = 1 << 23
 
@@ -50,13 +50,8 @@ def _padding_known(layer: Layer) -> str | None:
 def _geometry_usable(layer: Layer) -> str | None:
     """The strides, and the height and width of the window, must be 1 to 65536."""
     stride, window = layer.attributes["stride"], layer.attributes["window"]
-    return None if all(1 <= size <= LIMIT for size in (*stride, *window)) else f"strides {list(stride)}, window {list(window)}"
-
-
-def _input_filled(layer: Layer) -> str | None:
-    """The input must not be empty."""
-    shape = layer.input(0).shape
-    return None if all(extent >= 1 for extent in shape) else f"shape {list(shape)}"
+    usable = all(1 <= size <= LIMIT for size in (*stride, *window))
+    return None if usable else f"strides {list(stride)}, window {list(window)}"
 
 
 def _window_fits(layer: Layer) -> str | None:
@@ -84,7 +79,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     activation(*ACTIVATIONS),
     _padding_known,
     _geometry_usable,
-    _input_filled,
+    not_empty("input", 0),
     _window_fits,
     _same_quantization,
 )
@@ -129,7 +124,7 @@ def output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
 
 
 def reduce_windows(layer: Layer, image: Array, reduce: Callable[[Array, int], Array]) -> Array:
-    """`reduce(array, axis)` over every window of `image` [batch, height, width, depth], first along width, then along height."""
+    """`reduce(array, axis)` over every window of `image` [batch, height, width, depth]: along width, then height."""
     height, width = axes(layer)
     rows = np.stack([reduce(image[:, :, start:end], 2) for start, end in width.ranges()], axis=2)
     return np.stack([reduce(rows[:, start:end], 1) for start, end in height.ranges()], axis=1)

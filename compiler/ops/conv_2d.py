@@ -12,7 +12,7 @@ from . import Op, _convolution
 
 
 def _groups(layer: Layer) -> str | None:
-    """The input channels must be a multiple of the filter's, and the filters divide evenly among the groups that this makes."""
+    """The input channels must be a multiple of the filter's, and the filters of the groups that this makes."""
     depth, (filters, _, _, filter_depth) = layer.input(0).shape[3], layer.input(1).shape
     if depth % filter_depth == 0 and filters % (depth // filter_depth) == 0:
         return None
@@ -65,8 +65,16 @@ def _cases() -> Iterator[tuple[str, Graph]]:
         shape = (filters, *window, depth)
         template = (
             Tensor("input", (batches, *image), "int8", Quantization((float(np.float32(0.04)),), (-5,))),
-            Tensor("filter", shape, "int8", Quantization(scales, (0,) * len(scales)), random.integers(-127, 128, shape).astype(np.int8)),
-            Tensor("bias", (filters,), "int32", None, random.integers(-4000, 4000, filters).astype(np.int32)) if bias else None,
+            Tensor(
+                "filter",
+                shape,
+                "int8",
+                Quantization(scales, (0,) * len(scales)),
+                random.integers(-127, 128, shape).astype(np.int8),
+            ),
+            Tensor("bias", (filters,), "int32", None, random.integers(-4000, 4000, filters).astype(np.int32))
+            if bias
+            else None,
         )
         attributes = {"padding": padding, "stride": stride, "dilation": dilation, "activation": act}
 

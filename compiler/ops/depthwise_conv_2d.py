@@ -40,7 +40,9 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     source, weights = inputs[0], inputs[1]
     assert source is not None
     assert weights is not None
-    pixels = np.repeat(source.astype(np.int64) - layer.input(0).zero_point, layer.attributes["depth_multiplier"], axis=3)
+    pixels = np.repeat(
+        source.astype(np.int64) - layer.input(0).zero_point, layer.attributes["depth_multiplier"], axis=3
+    )
     sums = np.zeros(layer.output.shape, np.int64)
     for (ky, kx), outside, inside in _convolution.taps(layer):
         sums[:, *outside] += pixels[:, *inside] * weights[0, ky, kx].astype(np.int64)

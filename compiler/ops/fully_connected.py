@@ -10,8 +10,8 @@ import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
 from . import Op
-from ._constraints import ACTIVATIONS, activation, constant, dtype, output_dtype, per_tensor, rank
-from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier
+from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, product_scales_in_range, rank
+from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
 from ._options import ACTIVATION_TYPES, WEIGHTS_FORMATS, name_of
 
 
@@ -31,6 +31,11 @@ def _export(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def _one_output(layer: Layer) -> str | None:
+    """The operator must have one output."""
+    return None if len(layer.outputs) == 1 else f"{len(layer.outputs)} outputs"
+
+
 def _plain_weights(layer: Layer) -> str | None:
     """The weights must be in the default format."""
     found = layer.attributes["weights_format"]
@@ -38,11 +43,11 @@ def _plain_weights(layer: Layer) -> str | None:
 
 
 def _depths_agree(layer: Layer) -> str | None:
-    """The input must hold a whole number of rows as long as the filter's, and the output one row of results for each."""
+    """The input must hold a whole number of rows as long as the filter's, and the output a row of results for each."""
     units, depth = layer.input(1).shape
-    rows, rest = divmod(layer.input(0).elements, depth) if depth else (0, 1)
     shape = layer.output.shape
-    if rest or not shape or shape[-1] != units or layer.output.elements != rows * units:
+    rows, rest = divmod(layer.input(0).elements, max(depth, 1))
+    if min(units, depth, rows) < 1 or rest or not shape or shape[-1] != units or layer.output.elements != rows * units:
         return f"input {list(layer.input(0).shape)}, filter {[units, depth]}, output {list(shape)}"
     return None
 
@@ -65,6 +70,19 @@ def _filter_quantized(layer: Layer) -> str | None:
     return None if all(-128 <= z <= 127 for z in q.zero_point) else f"zero point {q.zero_point[0]}"
 
 
+def _bias_scale_agrees(layer: Layer) -> str | None:
+    """Per tensor, the bias's scale may differ from input scale * filter scale by at most 0.02 of the output scale."""
+    bias, weights = layer.optional(2), layer.input(1)
+    assert weights.quantization is not None
+    if bias is None or weights.quantization.per_channel:
+        return None
+    scale = bias.quantization.scale[0] if bias.quantization is not None and bias.quantization.scale else 0.0
+    product = layer.input(0).scale * weights.scale
+    return (
+        None if abs(product - scale) / layer.output.scale <= 0.02 else f"bias scale {scale:.4g}, product {product:.4g}"
+    )
+
+
 def multipliers(layer: Layer) -> tuple[Array, Array]:
     """(multiplier as int32, shift as int8): one entry, or one per output channel.
 
@@ -84,39 +102,68 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     source, weights, output = layer.input(0), layer.input(1), layer.output
     assert inputs[0] is not None
     assert inputs[1] is not None
-    units, depth = weights.shape
-    rows = inputs[0].reshape(-1, depth).astype(np.int64) - source.zero_point
+    rows = inputs[0].reshape(-1, weights.shape[1]).astype(np.float64) - source.zero_point
     bias = inputs[2] if len(inputs) > 2 else None
-    sums = rows @ (inputs[1].astype(np.int64) - weights.zero_point).T + (0 if bias is None else bias.astype(np.int64))
+    # Sums of int8 products are exact in float64, whose matrix product is much faster than that of integers.
+    sums = (rows @ (inputs[1].astype(np.float64) - weights.zero_point).T).astype(np.int64)
+    total = sums + (0 if bias is None else bias.astype(np.int64).reshape(-1))
     q, shift = multipliers(layer)
     low, high = activation_range(layer.attributes["activation"], output)
-    result = multiply_by_quantized_multiplier(sums, q, shift) + output.zero_point
+    result = wrap_int32(multiply_by_quantized_multiplier(total, q, shift) + output.zero_point)
     return [np.clip(result, low, high).astype(np.int8).reshape(output.shape)]
 
 
 def _cases() -> Iterator[tuple[str, Graph]]:
     random = np.random.default_rng(1)
 
-    def case(rows: int, depth: int, units: int, *, act: str = "NONE", bias: bool = True, channels: bool = False, zp: int = 0) -> Graph:
-        scales = tuple(float(np.float32(s)) for s in random.uniform(0.002, 0.02, units if channels else 1))
+    def case(
+        source: tuple[int, ...],
+        units: int,
+        depth: int,
+        output: tuple[int, ...],
+        *,
+        act: str = "NONE",
+        bias: bool = True,
+        channels: bool = False,
+        zero_point: int = 0,
+        constant: bool = True,
+        keep: bool = False,
+        scale: float = 0.02,
+    ) -> Graph:
+        scales = tuple(float(np.float32(s)) for s in random.uniform(scale / 10, scale, units if channels else 1))
         weights = random.integers(-127, 128, (units, depth)).astype(np.int8)
+        biases = random.integers(-3000, 3000, units).astype(np.int32)
+        input_scale = float(np.float32(0.05))
         return single_node_graph(
             "FULLY_CONNECTED",
             (
-                Tensor("input", (rows, depth), "int8", Quantization((float(np.float32(0.05)),), (-3,))),
-                Tensor("filter", (units, depth), "int8", Quantization(scales, (zp,) * len(scales)), weights),
-                Tensor("bias", (units,), "int32", None, random.integers(-3000, 3000, units).astype(np.int32)) if bias else None,
+                Tensor("input", source, "int8", Quantization((input_scale,), (-3,))),
+                Tensor(
+                    "filter",
+                    weights.shape,
+                    "int8",
+                    Quantization(scales, (zero_point,) * len(scales)),
+                    weights if constant else None,
+                ),
+                Tensor("bias", (units,), "int32", Quantization((input_scale * scales[0],), (0,)), biases)
+                if bias
+                else None,
             ),
-            (Tensor("output", (rows, units), "int8", Quantization((float(np.float32(0.11)),), (7,))),),
-            {"activation": act, "weights_format": "DEFAULT", "keep_num_dims": False},
+            (Tensor("output", output, "int8", Quantization((float(np.float32(0.11)),), (7,))),),
+            {"activation": act, "weights_format": "DEFAULT", "keep_num_dims": keep},
         )
 
-    yield "plain", case(1, 16, 8)
-    yield "depth 1", case(1, 1, 3)
-    yield "batch", case(5, 33, 7, act="RELU")
-    yield "no bias", case(2, 9, 4, bias=False, act="RELU6")
-    yield "per channel", case(1, 20, 6, channels=True, act="RELU_N1_TO_1")
-    yield "filter zero point", case(1, 12, 5, zp=9)
+    yield "plain", case((1, 16), 8, 16, (1, 8))
+    yield "depth 1", case((1, 1), 3, 1, (1, 3))
+    yield "batch", case((5, 33), 7, 33, (5, 7), act="RELU")
+    yield "no bias", case((2, 9), 4, 9, (2, 4), bias=False, act="RELU6")
+    yield "per channel", case((1, 20), 6, 20, (1, 6), channels=True, act="RELU_N1_TO_1")
+    yield "filter zero point", case((2, 12), 5, 12, (2, 5), zero_point=9)
+    yield "image input", case((1, 2, 3, 4), 5, 24, (1, 5))
+    yield "rows of a sequence", case((2, 3, 8), 5, 8, (2, 3, 5), keep=True, channels=True)
+    yield "vector", case((6,), 5, 6, (5,), channels=True)
+    yield "computed filter", case((3, 8), 6, 8, (3, 6), constant=False, zero_point=-4)
+    yield "left shifts", case((2, 4), 6, 4, (2, 6), channels=True, scale=40.0)
 
 
 OP = Op(
@@ -133,12 +180,14 @@ OP = Op(
         output_dtype("int8"),
         per_tensor("input and the output", 0),
         rank("filter", 1, 2, 2),
-        constant("bias", 2),
+        _one_output,
         activation(*ACTIVATIONS),
         _plain_weights,
-        _filter_quantized,
         _depths_agree,
         _bias_fits,
+        _filter_quantized,
+        product_scales_in_range,
+        _bias_scale_agrees,
     ),
     output_shapes=lambda layer: [layer.output.shape],
     reference=_reference,

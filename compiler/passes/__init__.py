@@ -60,7 +60,9 @@ def check_order(graph: Graph) -> None:
     for layer in graph.layers():
         missing = [i for i in layer.node.inputs if i >= 0 and i not in known]
         if missing:
-            raise ModelError(layer.where, f"reads '{graph.tensors[missing[0]].name}', which nothing has produced before")
+            raise ModelError(
+                layer.where, f"reads '{graph.tensors[missing[0]].name}', which nothing has produced before"
+            )
         known.update(layer.node.outputs)
     missing = [i for i in graph.outputs if i not in known]
     if missing:

@@ -37,6 +37,8 @@ DEAD_STATES = 12
 
 #: Larger problems are not searched: the search works on tables of boxes × boxes.
 MOST_BOXES = 1_000
+#: Rounds of raising heads per node; more rounds cost more than they prune.
+RAISES = 8
 #: Nodes of the first run; see `_runs`.
 FIRST_RUN = 500
 
@@ -164,7 +166,7 @@ class Search:
         total = load.sum(axis=1)
         busy = total + heads.max() > self.limit
         load, total, size = load[busy], total[busy], self.size[rest]
-        while True:
+        for _ in range(RAISES):
             late = (load > 0) & (heads + total[:, None] > self.limit)
             rows = late.any(axis=1)
             if not rows.any():
@@ -176,6 +178,7 @@ class Search:
             if (raised == heads).all() or raised.max() > self.limit:
                 return raised
             heads = raised
+        return heads
 
     def _distinct(self, rest: Ints, picks: Ints) -> Ints:
         """Drop the boxes that have a twin among the picks before them."""

@@ -12,7 +12,7 @@ from ..errors import DoesNotFitError
 from ..memory import MemoryMap
 from ..ops import all_ops
 from ..program import Program, Step
-from ..verify import EngineResult
+from ..verification import EngineResult
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,9 @@ def layer_rows(program: Program, instructions: Sequence[int] | None = None) -> t
             scratch=step.binding.scratch,
             kernel=step.kernel.function,
             isa=step.kernel.isa,
-            instructions=instructions[step.index] if instructions is not None and step.index < len(instructions) else None,
+            instructions=instructions[step.index]
+            if instructions is not None and step.index < len(instructions)
+            else None,
         )
         for step in program.steps
     )
@@ -142,7 +144,9 @@ def ram(program: Program, memory: MemoryMap) -> Ram:
         lower_bound=memory.arena.lower_bound,
         optimal=memory.arena.optimal,
         peak_layer=memory.arena.peak_step,
-        live_at_peak=tuple(f"{memory.buffers[b].label} ({memory.buffers[b].size} B)" for b in memory.arena.live_at_peak),
+        live_at_peak=tuple(
+            f"{memory.buffers[b].label} ({memory.buffers[b].size} B)" for b in memory.arena.live_at_peak
+        ),
     )
 
 

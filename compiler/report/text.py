@@ -16,7 +16,13 @@ def render(report: Report, console: Console) -> None:
 
 
 def _layers(report: Report) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=f"{report.name} for {report.board} ({report.cpu})", title_justify="left")
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+        title=f"{report.name} for {report.board} ({report.cpu})",
+        title_justify="left",
+    )
     for heading in ("", "operator", "output", "MACs", "flash B", "kernel"):
         table.add_column(heading, justify="right" if heading in ("", "MACs", "flash B") else "left", overflow="fold")
     counted = any(row.instructions is not None for row in report.layers)
@@ -24,7 +30,14 @@ def _layers(report: Report) -> RenderableType:
         table.add_column("instructions", justify="right")
     for row in report.layers:
         shape = "×".join(str(extent) for extent in row.output_shape)
-        cells = [str(row.index), row.op, shape, f"{row.macs:,}" if row.macs else "", f"{row.constants:,}", row.kernel.removeprefix("tinyc_")]
+        cells = [
+            str(row.index),
+            row.op,
+            shape,
+            f"{row.macs:,}" if row.macs else "",
+            f"{row.constants:,}",
+            row.kernel.removeprefix("tinyc_"),
+        ]
         if counted:
             cells.append("" if row.instructions is None else f"{row.instructions:,}")
         table.add_row(*cells)
@@ -51,8 +64,14 @@ def _ram_line(report: Report) -> tuple[str, str]:
 def _flash_line(report: Report) -> tuple[str, str]:
     flash = report.flash
     if flash.code is None or flash.total is None:
-        return "flash", f"{flash.constants:,} B weights and tables; code not measured (no compiler for {report.cpu}; see tinyc doctor)"
-    return "flash", f"{flash.total:,} B: weights and tables {flash.constants:,}, code {flash.code:,}; {report.fit.flash_percent} % of the board"
+        return (
+            "flash",
+            f"{flash.constants:,} B weights and tables; code not measured (no compiler for {report.cpu}; see tinyc doctor)",
+        )
+    return (
+        "flash",
+        f"{flash.total:,} B: weights and tables {flash.constants:,}, code {flash.code:,}; {report.fit.flash_percent} % of the board",
+    )
 
 
 def _stack_line(report: Report) -> tuple[str, str]:
@@ -67,7 +86,12 @@ def _verification_lines(report: Report) -> list[tuple[str, str]]:
     for engine in report.verification:
         layers = f", all {engine.layers_compared} layers" if engine.layers_compared else ""
         count = f"; {engine.instructions:,.0f} instructions per inference" if engine.instructions is not None else ""
-        lines.append(("verified", f"{engine.emulator}: {engine.inputs} inputs, {engine.bytes_compared:,} bytes equal{layers}{count}"))
+        lines.append(
+            (
+                "verified",
+                f"{engine.emulator}: {engine.inputs} inputs, {engine.bytes_compared:,} bytes equal{layers}{count}",
+            )
+        )
         lines.append(("", f"{engine.proves} ({engine.toolchain})"))
     if report.not_verified:
         lines.append(("not verified", report.not_verified))

@@ -31,9 +31,7 @@ class Sizes:
         return self.code + self.rodata
 
     def __add__(self, other: Sizes) -> Sizes:
-        return Sizes(
-            self.code + other.code, self.rodata + other.rodata, self.data + other.data, self.bss + other.bss
-        )
+        return Sizes(self.code + other.code, self.rodata + other.rodata, self.data + other.data, self.bss + other.bss)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ COMMON: Final = (
     "-fno-stack-protector",
     "-g0",
 )
-_BARE: Final = ("-ffreestanding", "-fno-pic")
+#: No unwind tables: nothing unwinds on bare metal, and `size` would count them.
+_BARE: Final = ("-ffreestanding", "-fno-pic", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,7 @@ def stages(layers: Sequence[Layer]) -> list[Stage]:
 
 def _stage(position: int, layer: Layer) -> Stage:
     if isinstance(layer, Dense):
-        attributes = {"activation": "NONE", "weights_format": "DEFAULT", "keep_num_dims": False}
-        return Stage("FULLY_CONNECTED", position, attributes, layer.weights.value, layer.bias.value)
+        return Stage("FULLY_CONNECTED", position, _DENSE, layer.weights.value, layer.bias.value)
     if isinstance(layer, Conv2D):
         attributes = _window(layer.stride)
         return Stage("CONV_2D", position, attributes, layer.weights.value, layer.bias.value, channels=0)
@@ -123,7 +122,7 @@ class _Builder:
         assert source is not None
         name = f"{len(self.nodes)}_{stage.op.lower()}"
         constants: list[Tensor] = []
-        quantization = source
+        quantization, attributes = source, stage.attributes
         if stage.weights is not None and stage.bias is not None:
             scales, weights = quantize_weights(stage.weights, stage.channels)
             bias_scales = (np.float32(source.scale[0]) * scales).astype(np.float32)
@@ -134,9 +133,10 @@ class _Builder:
             ]
             quantization = activation_range(self.values)
         if stage.op == "RESHAPE":
-            shape = np.array([1, *self.values.shape[1:]], np.int32)
-            constants = [Tensor(f"{name}/shape", shape.shape, "int32", None, shape)]
-        self._append(stage.op, stage.attributes, constants, name, quantization)
+            shape = (1, *self.values.shape[1:])
+            constants = [Tensor(f"{name}/shape", (len(shape),), "int32", None, np.array(shape, np.int32))]
+            attributes = {"new_shape": shape}
+        self._append(stage.op, attributes, constants, name, quantization)
 
     def add_softmax(self) -> None:
         self._append("SOFTMAX", {"beta": 1.0}, [], "scores", Quantization((1 / 256,), (-128,)))
@@ -181,6 +181,9 @@ def quantize(values: Array, tensor: Tensor) -> npt.NDArray[np.int8]:
 def dequantize(values: npt.NDArray[np.int8], tensor: Tensor) -> Array:
     """The real values that `tensor` holds."""
     return (np.float32(tensor.scale) * (values.astype(np.float32) - np.float32(tensor.zero_point))).astype(np.float32)
+
+
+_DENSE: Mapping[str, Any] = {"activation": "NONE", "weights_format": "DEFAULT", "keep_num_dims": False}
 
 
 def _window(stride: int) -> Mapping[str, Any]:

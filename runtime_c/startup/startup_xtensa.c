@@ -8,6 +8,9 @@
 #define STDIN 0
 #define STDOUT 1
 
+/* clang has no trap instruction for Xtensa and calls this instead. */
+void abort(void) __attribute__((noreturn));
+
 static int32_t linux_call(int32_t number, int32_t a, uintptr_t b, uint32_t c) {
   register int32_t a2 __asm__("a2") = number;
   register int32_t a6 __asm__("a6") = a;
@@ -49,5 +52,11 @@ void tinyc_host_write(const void *data, uint32_t size) {
 void tinyc_host_exit(int status) {
   for (;;) {
     (void)linux_call(SYSCALL_EXIT, status, 0U, 0U);
+  }
+}
+
+void abort(void) {
+  for (;;) {
+    __asm__ volatile("ill");
   }
 }

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import flatbuffers
 import numpy as np
 import pytest
-
 from tinyc.errors import ModelError
 from tinyc.exporters.flatbuffer import write
 from tinyc.importers.flatbuffer import Reader, Table, printable

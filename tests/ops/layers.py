@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from hypothesis import strategies as st
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
 from tinyc.ops import all_ops
@@ -21,16 +23,16 @@ def scale(value: float) -> float:
 
 @st.composite
 def scales(draw: st.DrawFn, channels: int, terms: int) -> tuple[float, float, tuple[float, ...]]:
-    """(input, output, filter scales): mostly so that outputs fill the range, sometimes far off or exact powers of two (ties)."""
+    """(input, output, filter scales): mostly such that outputs fill the range, else far off or powers of two (ties)."""
     kind = draw(st.sampled_from(["usual", "usual", "usual", "power of two", "wild"]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.sampled_from([1, channels]))
     if kind == "power of two":
         return 1.0, 1.0, tuple(2.0 ** int(e) for e in random.integers(-14, 3, count))
     if kind == "wild":
-        exponents = random.uniform(-12, 4, count + 2)
-        values = [scale(10.0**e) for e in exponents]
-        return values[0], values[1], tuple(values[2:])
+        source, *filters = 10.0 ** random.uniform(-12, 4, count + 1)
+        output = source * max(filters) / 10.0 ** random.uniform(-8, 9)
+        return scale(source), scale(max(output, 2.0**-27)), tuple(scale(f) for f in filters)
     source, output = random.uniform(0.001, 1.0, 2)
     per_step = 100 * 128 * np.sqrt(terms) * source / output
     return scale(source), scale(output), tuple(scale(100 / per_step * f) for f in random.uniform(0.3, 3.0, count))
@@ -48,7 +50,7 @@ def biases(draw: st.DrawFn, count: int, optional: bool = True) -> Tensor | None:
 
 
 @st.composite
-def weights(draw: st.DrawFn, shape: tuple[int, ...], low: int = -128) -> np.ndarray[Any, np.dtype[np.int8]]:
+def weights(draw: st.DrawFn, shape: tuple[int, ...], low: int = -128) -> npt.NDArray[np.int8]:
     """int8 weights, sometimes all at the ends of the range."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     if draw(st.integers(0, 5)) == 0:
@@ -56,11 +58,42 @@ def weights(draw: st.DrawFn, shape: tuple[int, ...], low: int = -128) -> np.ndar
     return random.integers(low, 128, shape).astype(np.int8)
 
 
-def with_output_shape(op: str, inputs: tuple[Tensor | None, ...], output: Quantization, attributes: dict[str, Any]) -> Graph:
+def with_output_shape(
+    op: str, inputs: tuple[Tensor | None, ...], output: Quantization, attributes: dict[str, Any]
+) -> Graph:
     """The graph, its output shaped by the operator's own rule (which TFLite Micro then confirms or refutes)."""
     draft = single_node_graph(op, inputs, (Tensor("output", (0, 0, 0, 0), "int8", output),), attributes)
     shape = tuple(all_ops()[op].output_shapes(next(draft.layers()))[0])
     return single_node_graph(op, inputs, (Tensor("output", shape, "int8", output),), attributes)
+
+
+@st.composite
+def fully_connected(draw: st.DrawFn) -> Graph:
+    units, depth = draw(st.integers(1, 13)), draw(st.integers(1, 40))
+    source, output, filter_scales = draw(scales(units, depth))
+    zero_point = draw(st.sampled_from([0, 0, 5, -128, 127])) if len(filter_scales) == 1 else 0
+    bias = draw(biases(units))
+    if len(filter_scales) == 1 and source * filter_scales[0] / output > 1e4:
+        bias = None  # TFLite Micro would take the float32 rounding of the bias's scale for a disagreement
+    if bias is not None:
+        bias = replace(bias, quantization=Quantization((scale(source * filter_scales[0]),), (0,)))
+    filter_data = draw(weights((units, depth))) if draw(st.booleans()) else None
+    rows = draw(st.sampled_from([(), (1,), (4,), (2, 3)]))
+    quantization = Quantization(filter_scales, (zero_point,) * len(filter_scales))
+    inputs = (
+        Tensor("input", (*rows, depth), "int8", Quantization((source,), (draw(ZERO_POINTS),))),
+        Tensor(
+            "filter",
+            (units, depth),
+            "int8",
+            quantization,
+            filter_data,
+        ),
+        bias,
+    )
+    attributes = {"activation": draw(ACTIVATIONS), "weights_format": "DEFAULT", "keep_num_dims": len(rows) > 1}
+    result = Tensor("output", (*rows, units), "int8", Quantization((output,), (draw(ZERO_POINTS),)))
+    return single_node_graph("FULLY_CONNECTED", inputs, (result,), attributes)
 
 
 @st.composite
@@ -110,10 +143,35 @@ def depthwise_conv_2d(draw: st.DrawFn, bias: bool = True) -> Graph:
     source, output, filter_scales = draw(scales(depth * multiplier, window["size"][0] * window["size"][1]))
     inputs = (
         Tensor(
-            "input", (draw(st.integers(1, 2)), *window["image"], depth), "int8", Quantization((source,), (draw(ZERO_POINTS),))
+            "input",
+            (draw(st.integers(1, 2)), *window["image"], depth),
+            "int8",
+            Quantization((source,), (draw(ZERO_POINTS),)),
         ),
-        Tensor("filter", shape, "int8", Quantization(filter_scales, (0,) * len(filter_scales), 3), draw(weights(shape))),
+        Tensor(
+            "filter", shape, "int8", Quantization(filter_scales, (0,) * len(filter_scales), 3), draw(weights(shape))
+        ),
         draw(biases(depth * multiplier, optional=False)) if bias else None,
     )
     attributes = {**window["attributes"], "depth_multiplier": multiplier}
     return with_output_shape("DEPTHWISE_CONV_2D", inputs, Quantization((output,), (draw(ZERO_POINTS),)), attributes)
+
+
+def with_tensor(graph: Graph, index: int, **changes: Any) -> Graph:
+    """`graph` with fields of tensor `index` replaced, for tests of an operator's rules."""
+    tensors = list(graph.tensors)
+    tensors[index] = replace(tensors[index], **changes)
+    return replace(graph, tensors=tuple(tensors))
+
+
+def with_attributes(graph: Graph, **changes: Any) -> Graph:
+    """`graph` with attributes of its only node replaced."""
+    node = replace(graph.nodes[0], attributes={**graph.nodes[0].attributes, **changes})
+    return replace(graph, nodes=(node,))
+
+
+def with_bias(graph: Graph, values: npt.NDArray[np.int32]) -> Graph:
+    """`graph`, whose only node has no bias, with `values` as its bias."""
+    bias = Tensor("bias", values.shape, "int32", None, values)
+    node = replace(graph.nodes[0], inputs=(*graph.nodes[0].inputs[:2], len(graph.tensors)))
+    return replace(graph, tensors=(*graph.tensors, bias), nodes=(node,))

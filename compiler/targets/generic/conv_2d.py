@@ -16,7 +16,7 @@ def _bind(layer: Layer) -> Binding:
 
 
 def _cost(layer: Layer) -> float:
-    filters, rows, columns, depth = layer.input(1).shape
+    _, rows, columns, depth = layer.input(1).shape
     return layer.output.elements * (3.3 * rows * columns * depth + 50.0)
 
 

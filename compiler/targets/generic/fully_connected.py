@@ -39,8 +39,7 @@ def _bind(layer: Layer) -> Binding:
 
 
 def _cost(layer: Layer) -> float:
-    units, depth = layer.input(1).shape
-    return layer.output.elements * (7.0 * depth + 50.0)
+    return layer.output.elements * (3.3 * layer.input(1).shape[1] + 50.0)
 
 
 KERNELS = (Kernel("tinyc_fully_connected_s8", "FULLY_CONNECTED", _bind, _cost),)

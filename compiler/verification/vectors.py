@@ -29,16 +29,17 @@ def lcg_bytes(seed: int, count: int) -> Array:
 def random_inputs(graph: Graph, seed: int) -> list[Array]:
     """One array per graph input, filled from the generator in C order, all inputs in turn.
 
-    Integers take the bytes as they are; a float32 is (byte - 128) / 16, so -8 to 7.9375.
+    Integers take the bytes as they are; a float32 takes one byte as an int8, divided by 32: -4 to 3.96875.
     """
     sizes = [_random_bytes(tensor) for tensor in graph.input_tensors]
     stream = lcg_bytes(seed, sum(sizes))
-    arrays, position = [], 0
+    arrays: list[Array] = []
+    position = 0
     for tensor, size in zip(graph.input_tensors, sizes, strict=True):
         chunk = stream[position : position + size]
         position += size
         if tensor.dtype == "float32":
-            arrays.append(((chunk.astype(np.float32) - 128) / 16).astype(np.float32).reshape(tensor.shape))
+            arrays.append((chunk.view(np.int8).astype(np.float32) / 32).reshape(tensor.shape))
         elif tensor.dtype == "bool":
             arrays.append((chunk & 1).astype(np.bool_).reshape(tensor.shape))
         else:
@@ -58,7 +59,7 @@ def extreme_inputs(graph: Graph) -> list[list[Array]]:
             return np.full(tensor.shape, 1e6 if high else -1e6, np.float32)
         if tensor.dtype == "bool":
             return np.full(tensor.shape, high, np.bool_)
-        info = np.iinfo(DTYPES[tensor.dtype])
+        info = np.iinfo(np.dtype(DTYPES[tensor.dtype]))
         return np.full(tensor.shape, info.max if high else info.min, DTYPES[tensor.dtype])
 
     return [[filled(tensor, high) for tensor in graph.input_tensors] for high in (False, True)]
@@ -79,12 +80,16 @@ def load_inputs(graph: Graph, paths: Sequence[Path]) -> list[list[Array]]:
         return []
     if len(paths) != len(graph.inputs):
         raise ModelError(
-            "--input", f"{len(paths)} files given", expected=f"{len(graph.inputs)}, one per input: {', '.join(graph.input_names)}"
+            "--input",
+            f"{len(paths)} files given",
+            expected=f"{len(graph.inputs)}, one per input: {', '.join(graph.input_names)}",
         )
     columns = [_samples(path, tensor) for path, tensor in zip(paths, graph.input_tensors, strict=True)]
     counts = {len(column) for column in columns}
     if len(counts) != 1:
-        raise ModelError("--input", f"the files hold {sorted(counts)} samples", expected="the same number in every file")
+        raise ModelError(
+            "--input", f"the files hold {sorted(counts)} samples", expected="the same number in every file"
+        )
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -94,7 +99,9 @@ def _samples(path: Path, tensor: Tensor) -> list[Array]:
     except FileNotFoundError:
         raise ModelError(str(path), "no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise ModelError(str(path), f"not a numpy file: {error}", expected="a .npy array of the model's input") from None
+        raise ModelError(
+            str(path), f"not a numpy file: {error}", expected="a .npy array of the model's input"
+        ) from None
     if not isinstance(loaded, np.ndarray):
         names = list(loaded.files)
         if len(names) != 1:
@@ -103,7 +110,13 @@ def _samples(path: Path, tensor: Tensor) -> list[Array]:
     array = np.asarray(loaded)
     if array.dtype != DTYPES[tensor.dtype]:
         hint = "quantize the data first: q = round(x / scale) + zero_point" if array.dtype.kind == "f" else ""
-        raise ModelError(str(path), f"{array.dtype} data", expected=f"{tensor.dtype}, as input '{tensor.name}' is", hint=hint)
+        raise ModelError(
+            str(path), f"{array.dtype} data", expected=f"{tensor.dtype}, as input '{tensor.name}' is", hint=hint
+        )
     if array.size == 0 or array.size % tensor.elements:
-        raise ModelError(str(path), f"shape {list(array.shape)}", expected=f"{list(tensor.shape)}, or several of them along a first axis")
+        raise ModelError(
+            str(path),
+            f"shape {list(array.shape)}",
+            expected=f"{list(tensor.shape)}, or several of them along a first axis",
+        )
     return list(np.ascontiguousarray(array).reshape(-1, *tensor.shape))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tinyc.errors import ModelError
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
-from tinyc.verify.vectors import lcg_bytes, load_inputs, make_inputs, random_inputs
+from tinyc.verification.vectors import lcg_bytes, load_inputs, make_inputs, random_inputs
 
 
 def graph(dtype: str = "int8", shape: tuple[int, ...] = (1, 4)) -> Graph:
@@ -24,7 +24,9 @@ def test_lcg_is_the_documented_recurrence(count: int) -> None:
 
 def test_inputs_continue_the_stream() -> None:
     q = Quantization((0.5,), (0,))
-    two = single_node_graph("ADD", (Tensor("a", (3,), "int8", q), Tensor("b", (5,), "int8", q)), (Tensor("c", (5,), "int8", q),))
+    two = single_node_graph(
+        "ADD", (Tensor("a", (3,), "int8", q), Tensor("b", (5,), "int8", q)), (Tensor("c", (5,), "int8", q),)
+    )
     a, b = random_inputs(two, 7)
     assert np.concatenate([a, b]).view(np.uint8).tolist() == lcg_bytes(7, 8).tolist()
 
@@ -70,7 +72,12 @@ def test_missing_broken_and_pickled_files(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_text("hello")
     (tmp_path / "empty.npy").write_bytes(b"")
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
-    for name, message in (("none.npy", "no such file"), ("text.npy", "not a numpy file"), ("empty.npy", "not a numpy file"), ("object.npy", "not a numpy file")):
+    for name, message in (
+        ("none.npy", "no such file"),
+        ("text.npy", "not a numpy file"),
+        ("empty.npy", "not a numpy file"),
+        ("object.npy", "not a numpy file"),
+    ):
         with pytest.raises(ModelError, match=message):
             load_inputs(graph(), [tmp_path / name])
     with pytest.raises(ModelError, match="2 files given"):

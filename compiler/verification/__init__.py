@@ -102,21 +102,29 @@ def choose_engines(wanted: str, cpu: Cpu) -> tuple[list[str], str]:
     chosen = [*(name for name in usable if name == "host"), *emulated]
     if chosen:
         return chosen, ""
-    return [], "no compiler or emulator found: " + "; ".join(str(reason) for reason in dict.fromkeys(reasons.values()) if reason)
+    return [], "no compiler or emulator found: " + "; ".join(
+        str(reason) for reason in dict.fromkeys(reasons.values()) if reason
+    )
 
 
 def why_unusable(name: str, cpu: Cpu) -> str | None:
     """Why emulator `name` cannot run an image for `cpu` here (it, or a compiler, is missing); None when it can."""
+    core = find_cpu("host") if name == "host" else cpu
     try:
-        engine = find_emulator(name, cpu)
-        find_toolchain(find_cpu("host") if engine.name == "host" else cpu)
+        find_emulator(name, core)
+        find_toolchain(core)
     except ToolError as error:
         return f"{error.found} ({error.hint})" if error.hint else error.found
     return None
 
 
 def run_image(
-    name: str, library: Mapping[str, bytes], graph: Graph, input_sets: Sequence[Sequence[Array]], emulator: str, cpu: Cpu
+    name: str,
+    library: Mapping[str, bytes],
+    graph: Graph,
+    input_sets: Sequence[Sequence[Array]],
+    emulator: str,
+    cpu: Cpu,
 ) -> bytes:
     """Builds the library with the verification main for `cpu` and runs it: the bytes of all outputs of all input sets."""
     sources = {**library, "tinyc_verify_main.c": harness(name, graph)}
@@ -182,9 +190,13 @@ class _Check:
                 want = self.expected[number][index]
                 assert want is not None
                 if len(chunk) < tensor.bytes:
-                    return self._where(index), f"the program stopped after {len(found)} bytes of {what} (input set {number})"
+                    return self._where(
+                        index
+                    ), f"the program stopped after {len(found)} bytes of {what} (input set {number})"
                 if chunk != want.tobytes():
-                    return self._where(index), f"{_element_text(tensor, want, chunk)} (input set {number}, {self.engine.name})"
+                    return self._where(
+                        index
+                    ), f"{_element_text(tensor, want, chunk)} (input set {number}, {self.engine.name})"
         if position != len(found):
             return self.name, f"the program wrote {len(found)} bytes of {what}, expected {position}"
         return None

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DEQUANTIZE: int8 or uint8 to float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..graph import Array, Graph, Layer
+from . import Op
+from ._constraints import dtype, output_dtype, per_tensor
+from ._elementwise import one_input_graph, reference, same_shape
+
+
+def values(layer: Layer, x: Array) -> Array:
+    """One float32 product, so one rounding; it may overflow to infinity."""
+    source = layer.input(0)
+    with np.errstate(all="ignore"):
+        return np.float32(source.scale) * (x.astype(np.int32) - source.zero_point).astype(np.float32)
+
+
+def _cases() -> Iterator[tuple[str, Graph]]:
+    yield "int8", one_input_graph("DEQUANTIZE", (2, 90), ("int8", 0.1, 5), ("float32", 0, 0))
+    yield "uint8", one_input_graph("DEQUANTIZE", (200,), ("uint8", 0.003, 250), ("float32", 0, 0))
+
+
+OP = Op(
+    name="DEQUANTIZE",
+    versions=(1, 6),
+    inputs=("input",),
+    options="DequantizeOptions",
+    constraints=(dtype("input", 0, "int8", "uint8"), output_dtype("float32"), per_tensor("input", 0)),
+    output_shapes=same_shape,
+    reference=reference(values),
+    cases=_cases,
+)

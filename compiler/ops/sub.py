@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SUB: elementwise difference with broadcasting and a fused activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..graph import Graph
+from . import Op
+from ._additive import reference, scales_fit, sub_multipliers
+from ._broadcast import activation_attributes, activation_export, inputs_broadcast, output_shapes, two_input_graph
+from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor
+
+
+def _cases() -> Iterator[tuple[str, Graph]]:
+    random = np.random.default_rng(2)
+    channels = random.integers(-128, 128, 5).astype(np.int8)
+    yield "same shape", two_input_graph("SUB", ((1, 3, 4, 5), (1, 3, 4, 5)), (0.1, 0.07, 0.13), (-3, 5, 7))
+    yield "same tensor", two_input_graph("SUB", ((2, 9), (2, 9)), (0.1, 0.1, 0.2), (4, 4, -1), same=True)
+    yield "channels", two_input_graph("SUB", ((1, 3, 4, 5), (5,)), (0.1, 0.02, 0.1), constants=(None, channels))
+    yield "constant first", two_input_graph("SUB", ((5,), (2, 5)), (0.1, 0.02, 0.1), constants=(channels, None))
+    yield "scalar", two_input_graph("SUB", ((7,), ()), (0.5, 0.001, 0.3), (0, -128, 127), activation="RELU")
+    yield "both broadcast", two_input_graph("SUB", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), (0.3, 0.3, 0.3), activation="RELU6")
+    yield "saturating", two_input_graph("SUB", ((64,), (64,)), (1.0, 1.0, 0.01), (100, -100, 0), activation="RELU_N1_TO_1")
+
+
+OP = Op(
+    name="SUB",
+    versions=(1, 5),
+    inputs=("input1", "input2"),
+    options="SubOptions",
+    attributes=activation_attributes,
+    export=activation_export,
+    constraints=(
+        dtype("first input", 0, "int8"),
+        dtype("second input", 1, "int8"),
+        output_dtype("int8"),
+        per_tensor("inputs and the output", 0, 1),
+        activation(*ACTIVATIONS),
+        inputs_broadcast,
+        scales_fit(sub_multipliers),
+    ),
+    output_shapes=output_shapes,
+    reference=reference(sub_multipliers, -1),
+    cases=_cases,
+)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the generated C library to a project that a person builds: one file per kind of project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ..boards import Board
+from ..errors import UsageError, suggestion
+from . import c, cmake, platformio
+from .info import ProjectInfo, TensorInfo
+
+__all__ = ["KINDS", "ProjectInfo", "TensorInfo", "default_kind", "next_step", "wrap"]
+
+_WRAPPERS: Final = {"platformio": platformio.wrap, "cmake": cmake.wrap, "c": c.wrap}
+_NEXT_STEPS: Final = {
+    "platformio": "cd {folder} && pio run -t upload && pio device monitor",
+    "cmake": "cd {folder} && cmake -B build && cmake --build build",
+    "c": "copy {folder} into your project and #include its header",
+}
+
+KINDS: Final = tuple(_WRAPPERS)
+
+
+def default_kind(board: Board) -> str:
+    """PlatformIO for a real board, CMake for an emulator machine and this computer."""
+    return "cmake" if board.is_emulated else "platformio"
+
+
+def next_step(kind: str, folder: Path | str) -> str:
+    """What to type (or do) next with a project of `kind` in `folder`."""
+    text = str(folder)
+    return _NEXT_STEPS[kind].format(folder=f'"{text}"' if " " in text else text)
+
+
+def wrap(kind: str, library: Mapping[str, bytes], info: ProjectInfo) -> Mapping[str, bytes]:
+    """The files of a project, path (with `/`) to content, sorted by path.
+
+    Args:
+        kind: one of KINDS.
+        library: the flat model library: `<name>.c`, `<name>.h`, `tinyc_*.c`, `tinyc_*.h`.
+
+    Raises:
+        UsageError: an unknown kind, or one that the board cannot have.
+    """
+    if kind not in _WRAPPERS:
+        raise UsageError("--format", f"unknown kind of project '{kind}'", hint=suggestion(kind, KINDS))
+    return dict(sorted(_WRAPPERS[kind](library, info).items()))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a project needs to know about the compiled model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..boards import Board
+from ..errors import UsageError, suggestion
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One model input or output.
+
+    Attributes:
+        dtype: C type of an element: int8_t, uint8_t, int16_t, int32_t or float.
+        bytes: size of the tensor; `elements` how many values those are.
+        suffix: what the accessor and the macros carry when there are several: '' or '_0', '_boxes'.
+        scale, zero_point: quantization, None for a tensor that has none.
+    """
+
+    dtype: str
+    bytes: int
+    elements: int
+    suffix: str = ""
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class ProjectInfo:
+    """One model on one board.
+
+    Attributes:
+        name: C prefix of the model (`kws`).
+        framework: one of the board's frameworks.
+        labels: class names; when given, the library defines `<name>_labels` and `<NAME>_LABEL_COUNT`.
+        arena_bytes: sizeof(<name>_context).
+        model_file: file name (no folder) of the model.
+        version: of tinyc.
+        vectors: reference inferences: all input bytes, all output bytes, each in declaration order.
+    """
+
+    name: str
+    board: Board
+    framework: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    arena_bytes: int
+    model_file: str
+    version: str
+    labels: tuple[str, ...] = ()
+    vectors: tuple[tuple[bytes, bytes], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
+            raise UsageError(
+                "--name", f"'{self.name}' is no C prefix", expected="letters, digits and _, a letter first"
+            )
+        if self.framework not in self.board.frameworks:
+            hint = suggestion(self.framework, self.board.frameworks)
+            raise UsageError("--framework", f"board '{self.board.name}' has no framework '{self.framework}'", hint=hint)
+        if not self.inputs or not self.outputs:
+            raise UsageError(self.model_file, "has no input or no output", expected="at least one of each")
+        sizes = (self.input_bytes, self.output_bytes)
+        for index, vector in enumerate(self.vectors):
+            found = (len(vector[0]), len(vector[1]))
+            if found != sizes:
+                where = f"reference vector {index} of {self.model_file}"
+                raise UsageError(where, f"has (input, output) bytes {found}", expected=str(sizes))
+
+    @property
+    def input_bytes(self) -> int:
+        """All inputs together."""
+        return sum(tensor.bytes for tensor in self.inputs)
+
+    @property
+    def output_bytes(self) -> int:
+        """All outputs together."""
+        return sum(tensor.bytes for tensor in self.outputs)

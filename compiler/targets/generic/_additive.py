@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ADD and SUB share one kernel."""
+
+from __future__ import annotations
+
+from ...graph import Layer
+from ...ops._additive import RealMultipliers, quantized
+from ...ops._fixed_point import activation_range
+from ...program import Binding, Input, Output, Params, ParamsPointer
+from .. import Kernel
+from ._broadcast import broadcast_fields, in_place
+
+
+def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
+    """`tinyc_add_s8` for ADD (`sign` 1) or SUB (`sign` -1)."""
+
+    def bind(layer: Layer) -> Binding:
+        fields, shape = broadcast_fields(layer)
+        pairs = quantized(multipliers(layer))
+        low, high = activation_range(layer.attributes["activation"], layer.output)
+        params = Params(
+            "tinyc_add_params",
+            {
+                **fields,
+                "input1_offset": -layer.input(0).zero_point,
+                "input1_multiplier": pairs[0][0],
+                "input1_right_shift": -pairs[0][1],
+                "input2_offset": -layer.input(1).zero_point,
+                "input2_multiplier": pairs[1][0],
+                "input2_right_shift": -pairs[1][1],
+                "input2_sign": sign,
+                "output_offset": layer.output.zero_point,
+                "output_multiplier": pairs[2][0],
+                "output_right_shift": -pairs[2][1],
+                "activation_min": low,
+                "activation_max": high,
+            },
+        )
+        args = (ParamsPointer(), Input(0), Input(1), Output())
+        return Binding(args, params, (shape,), in_place=in_place(layer))
+
+    return Kernel("tinyc_add_s8", op, bind, lambda layer: 60.0 * layer.output.elements)

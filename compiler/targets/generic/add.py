@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ADD in portable C."""
+
+from ...ops._additive import add_multipliers
+from ._additive import additive_kernel
+
+KERNELS = (additive_kernel("ADD", add_multipliers, 1),)

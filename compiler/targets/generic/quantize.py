@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QUANTIZE in portable C: a division per float32 element, a table for 8-bit elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...graph import Layer, Tensor
+from ...ops.quantize import values
+from ...program import Binding, Input, Output, Params, ParamsPointer
+from .. import Kernel
+from ._lookup import lookup_kernel
+
+
+def float_binding(size: int, quantized: Tensor) -> Binding:
+    """The call of a kernel between float32 and the 8-bit type of `quantized`."""
+    params = {"size": size, "scale": quantized.scale, "zero_point": quantized.zero_point}
+    return Binding((ParamsPointer(), Input(0), Output()), Params("tinyc_quantize_params", params))
+
+
+def _bind(layer: Layer) -> Binding:
+    return float_binding(layer.output.elements, layer.output)
+
+
+def _cost(layer: Layer) -> float:
+    return 60.0 * layer.output.elements
+
+
+def _types(source: tuple[str, ...], output: tuple[str, ...]) -> Callable[[Layer], bool]:
+    return lambda layer: layer.input(0).dtype in source and layer.output.dtype in output
+
+
+KERNELS = (
+    Kernel("tinyc_quantize_f32_s8", "QUANTIZE", _bind, _cost, _types(("float32",), ("int8",))),
+    Kernel("tinyc_quantize_f32_u8", "QUANTIZE", _bind, _cost, _types(("float32",), ("uint8",))),
+    lookup_kernel("QUANTIZE", values, _types(("int8", "uint8"), ("int8", "uint8"))),
+)

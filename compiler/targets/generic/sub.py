@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SUB in portable C: ADD with a negative sign."""
+
+from ...ops._additive import sub_multipliers
+from ._additive import additive_kernel
+
+KERNELS = (additive_kernel("SUB", sub_multipliers, -1),)
