@@ -13,7 +13,7 @@ from .targets import Kernel, kernels_for
 from .targets.cpus import Cpu
 
 #: What a build optimizes for, and the compiler flag that goes with it.
-OPTIMIZE: Mapping[str, str] = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
+OPTIMIZE: Mapping[str, str] = {"speed": "-O2", "balanced": "-O2", "size": "-Os"}
 
 
 def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced") -> Program:

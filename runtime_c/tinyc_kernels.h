@@ -94,6 +94,25 @@ void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, c
 void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                                 int8_t *output);
 
+/* CONV_2D with a 1x1 filter and stride 1, for cores with the DSP extension. `stream` is packed at build time
+ * (compiler/targets/cortex_m_dsp/_stream.py): per four output channels, the last four padded with zeros,
+ *     4 words: start values, the bias with the input offset folded in: of channel 0, channel 0 + 256 * channel 1, 2, 2 + 256 * 3;
+ *     for each four k, the last padded with zeros: 4 words of weights, B * 256 + A in halfwords of channels (0, 1) and (2, 3)
+ *         at k (0, 2), then at k (1, 3);
+ *     4 * 3 words: multiplier, rounding term (1 << (e - 1)) + (output zero point << e), right shift e = 1 to 22.
+ * Exact while |accumulator| < 2^30, and < 2^23 for odd channels: the compiler checks both from the weights.
+ * scratch: 4 * (input_depth rounded up to 4) + 8 bytes. */
+typedef struct {
+    int32_t pixels;          /* batches * height * width, >= 1 */
+    int32_t input_depth;     /* >= 1 */
+    int32_t output_depth;    /* >= 1 */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_conv_1x1_dsp_params;
+
+void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                           void *scratch);
+
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
 
 /* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]
@@ -123,8 +142,8 @@ void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *inpu
 
 /* With the input as [outer, outer_count, middle, inner_count, inner], all >= 1:
  * output[o][m][i] = clamp(output_offset + requantize(sum_offset + sum over j, k of input[o][j][m][k][i], multiplier, shift), -128, 127)
- * The multiplier, 0 or 2^29 to 2^31 - 1, holds the ratio of the scales and the division by outer_count * inner_count, which is at
- * most 2^23. In place. */
+ * The multiplier, here 0 to 2^31 - 1, holds the ratio of the scales and the division by outer_count * inner_count, which is at most
+ * 2^23. In place. */
 typedef struct {
     int32_t outer;
     int32_t outer_count;
@@ -146,7 +165,7 @@ void tinyc_mean_s8(const tinyc_mean_params *params, const int8_t *input, int8_t 
  *     scale(x, m, r) = requantize(x, m, -r)
  * In place: output may be the same memory as an input that does not repeat. */
 typedef struct {
-    int32_t rank;           /* dimensions of the broadcast, 1 to 8 */
+    int32_t rank;           /* dimensions of the broadcast, 1 to 6 */
     const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
     int32_t input1_offset;  /* -zero point of input 1 */
     int32_t input1_multiplier;
@@ -167,7 +186,7 @@ void tinyc_add_s8(const tinyc_add_params *params, const int8_t *input1, const in
 /* output[i] = clamp(output_offset + requantize((input1[i] + input1_offset) * (input2[i] + input2_offset), multiplier, shift)),
  * the sum modulo 2^32. In place: output may be the same memory as an input that does not repeat. */
 typedef struct {
-    int32_t rank;           /* dimensions of the broadcast, 1 to 8 */
+    int32_t rank;           /* dimensions of the broadcast, 1 to 6 */
     const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
     int32_t input1_offset;  /* -zero point of input 1 */
     int32_t input2_offset;

@@ -13,7 +13,7 @@ import click
 from .. import __version__
 from ..errors import TinycError
 
-_ORDER = ("build", "verify", "inspect", "boards", "doctor")
+_ORDER = ("build", "verify", "inspect", "bench", "boards", "doctor")
 
 
 class _Commands(click.Group):

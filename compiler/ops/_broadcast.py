@@ -11,8 +11,8 @@ import numpy as np
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
 from ._options import ACTIVATION_TYPES, name_of
 
-#: Dimensions that a broadcast may have after :func:`fold`; `TINYC_BROADCAST_RANK` in `tinyc_broadcast.h`.
-MAX_RANK = 8
+#: Dimensions that TFLite Micro's shapes hold, and `TINYC_BROADCAST_RANK` of `tinyc_broadcast.h`.
+MAX_RANK = 6
 
 
 def activation_attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -59,9 +59,9 @@ def fold(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int, int]]:
 
 
 def inputs_broadcast(layer: Layer) -> str | None:
-    """The inputs' shapes must be equal or broadcast, in at most 8 dimensions and without empty ones."""
+    """The inputs' shapes must be equal or broadcast, in at most 6 dimensions and without empty ones."""
     a, b = layer.input(0).shape, layer.input(1).shape
-    fits = min((*a, *b), default=1) >= 1 and broadcast_shape(a, b) is not None and len(fold(a, b)) <= MAX_RANK
+    fits = min((*a, *b), default=1) >= 1 and broadcast_shape(a, b) is not None and max(len(a), len(b)) <= MAX_RANK
     return None if fits else f"{list(a)} and {list(b)}"
 
 

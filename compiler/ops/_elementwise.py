@@ -49,7 +49,9 @@ def rescale(layer: Layer, x: Array) -> Array:
 def rescale_fits(layer: Layer) -> str | None:
     """The input scale must be less than 2^30 times the output scale."""
     source, output = layer.input(0), layer.output
-    return None if source.scale / output.scale < 2.0**30 * (1 - 2.0**-31) else f"scales {source.scale} and {output.scale}"
+    return (
+        None if source.scale / output.scale < 2.0**30 * (1 - 2.0**-31) else f"scales {source.scale} and {output.scale}"
+    )
 
 
 def one_input_graph(

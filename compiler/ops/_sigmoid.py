@@ -45,7 +45,9 @@ def sigmoid_values(function: Callable[[Array], Array], output_bits: int, zero_po
         radius = input_radius(INTEGER_BITS, left_shift)
         centered = x.astype(np.int64) - source.zero_point
         inside = np.clip(centered, 1 - radius, radius - 1) if radius else np.zeros_like(centered)
-        exact = rounding_divide_by_pot(function(multiply_by_quantized_multiplier(inside, q, left_shift)), 31 - output_bits)
+        exact = rounding_divide_by_pot(
+            function(multiply_by_quantized_multiplier(inside, q, left_shift)), 31 - output_bits
+        )
         result = np.clip(exact + zero_point, -128, 127)
         return np.where(centered <= -radius, -128, np.where(centered >= radius, 127, result)).astype(np.int8)
 

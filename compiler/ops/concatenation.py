@@ -93,7 +93,7 @@ def case(
     constants: Sequence[int] = (),
     zero_point: int = 4,
 ) -> Graph:
-    """A graph of one CONCATENATION: inputs of `shape` but for `extents` along the axis; `constants` lists constant ones."""
+    """A graph of one CONCATENATION: inputs of `shape` but for `extents` along the axis; `constants` are constant."""
     random = np.random.default_rng(3)
     quantized = dtype in ("int8", "uint8", "int16")
     q = Quantization((float(np.float32(0.05)),), (0 if dtype == "int16" else zero_point,)) if quantized else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Layer
 from . import Op
-from ._constraints import dtype, output_dtype, per_tensor
+from ._constraints import dtype, not_empty, output_dtype, per_tensor
 from ._elementwise import one_input_graph, reference, same_shape
 
 
@@ -30,7 +30,12 @@ OP = Op(
     versions=(1, 6),
     inputs=("input",),
     options="DequantizeOptions",
-    constraints=(dtype("input", 0, "int8", "uint8"), output_dtype("float32"), per_tensor("input", 0)),
+    constraints=(
+        dtype("input", 0, "int8", "uint8"),
+        output_dtype("float32"),
+        not_empty("input", 0),
+        per_tensor("input", 0),
+    ),
     output_shapes=same_shape,
     reference=reference(values),
     cases=_cases,

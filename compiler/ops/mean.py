@@ -113,7 +113,7 @@ def loops(layer: Layer) -> Loops:
 
 
 def multiplier(layer: Layer) -> tuple[int, int]:
-    """(q, shift) that turns a sum into a mean at the output's scale; q is 0 or 2**29 to 2**31 - 1."""
+    """(q, shift) that turns a sum into a mean at the output's scale; q is 0 to 2**31 - 1, the shift -31 to 30."""
     q, shift = quantize_multiplier(layer.input(0).scale / layer.output.scale)
     values = count(layer)
     folded = min(values.bit_length() - 1, 32, 31 + shift)

@@ -49,8 +49,14 @@ def _cases() -> Iterator[tuple[str, Graph]]:
     yield "channels", two_input_graph("MUL", ((1, 3, 4, 5), (5,)), (0.1, 0.02, 0.1), constants=(None, channels))
     yield "constant first", two_input_graph("MUL", ((5,), (2, 5)), (0.1, 0.02, 0.1), constants=(channels, None))
     yield "scalar", two_input_graph("MUL", ((), (7,)), (0.5, 0.01, 0.3), (0, -128, 127), activation="RELU")
-    yield "both broadcast", two_input_graph("MUL", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), (0.3, 0.3, 0.3), activation="RELU6")
-    yield "left shift", two_input_graph("MUL", ((64,), (64,)), (1.5, 1.5, 0.01), (100, -100, 0), activation="RELU_N1_TO_1")
+    yield (
+        "both broadcast",
+        two_input_graph("MUL", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), (0.3, 0.3, 0.3), activation="RELU6"),
+    )
+    yield (
+        "left shift",
+        two_input_graph("MUL", ((64,), (64,)), (1.5, 1.5, 0.01), (100, -100, 0), activation="RELU_N1_TO_1"),
+    )
     yield "ties", two_input_graph("MUL", ((200,), (200,)), (0.5, 0.25, 1.0))
 
 

@@ -13,15 +13,19 @@ import numpy as np
 
 from ..graph import DTYPES, Array, Graph, Layer
 from . import Op
-from ._constraints import dtype, output_dtype, per_tensor
+from ._constraints import dtype, not_empty, output_dtype, per_tensor
 from ._elementwise import one_input_graph, reference, rescale, rescale_fits, same_shape
 
 
 def values(layer: Layer, x: Array) -> Array:
     output = layer.output
-    info = np.iinfo(DTYPES[output.dtype])
-    wide = _round_quotients(x, output.scale) + output.zero_point if x.dtype == np.float32 else rescale(layer, x)
-    return np.clip(wide, info.min, info.max).astype(DTYPES[output.dtype])
+    low, high = (-128, 127) if output.dtype == "int8" else (0, 255)
+    if x.dtype == np.float32:
+        wide = _round_quotients(x, output.scale) + output.zero_point
+    else:
+        wide = rescale(layer, x)
+    clamped: Array = np.clip(wide, low, high).astype(DTYPES[output.dtype])
+    return clamped
 
 
 def _round_quotients(x: Array, scale: float) -> Array:
@@ -63,6 +67,7 @@ OP = Op(
     constraints=(
         dtype("input", 0, "float32", "int8", "uint8"),
         output_dtype("int8", "uint8"),
+        not_empty("input", 0),
         _types_pair,
         per_tensor("8-bit input and the output", 0),
         _rescale_fits,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Layer
 from . import Op
-from ._constraints import dtype, output_dtype, per_tensor
+from ._constraints import dtype, not_empty, output_dtype, per_tensor
 from ._elementwise import one_input_graph, reference, rescale, rescale_fits, same_shape
 
 
@@ -27,7 +27,13 @@ OP = Op(
     name="RELU",
     versions=(1, 3),
     inputs=("input",),
-    constraints=(dtype("input", 0, "int8"), output_dtype("int8"), per_tensor("input and the output", 0), rescale_fits),
+    constraints=(
+        dtype("input", 0, "int8"),
+        output_dtype("int8"),
+        not_empty("input", 0),
+        per_tensor("input and the output", 0),
+        rescale_fits,
+    ),
     output_shapes=same_shape,
     reference=reference(values),
     cases=_cases,

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Layer, Tensor
 from . import Op
-from ._constraints import dtype, output_dtype, per_tensor
+from ._constraints import dtype, not_empty, output_dtype, per_tensor
 from ._elementwise import one_input_graph, reference, rescale, rescale_fits, same_shape
 from ._fixed_point import round_half_away
 
@@ -40,7 +40,13 @@ OP = Op(
     name="RELU6",
     versions=(1, 3),
     inputs=("input",),
-    constraints=(dtype("input", 0, "int8"), output_dtype("int8"), per_tensor("input and the output", 0), rescale_fits),
+    constraints=(
+        dtype("input", 0, "int8"),
+        output_dtype("int8"),
+        not_empty("input", 0),
+        per_tensor("input and the output", 0),
+        rescale_fits,
+    ),
     output_shapes=same_shape,
     reference=reference(values),
     cases=_cases,

@@ -55,7 +55,7 @@ def _rows_exist(layer: Layer) -> str | None:
 
 def _beta_fits(layer: Layer) -> str | None:
     """beta must be positive, and beta times the input scale more than 2^-26."""
-    fits = layer.attributes["beta"] > 0.0 and 1.0 < _real_multiplier(layer)
+    fits = layer.attributes["beta"] > 0.0 and _real_multiplier(layer) > 1.0
     return None if fits else f"beta {layer.attributes['beta']} and scale {layer.input(0).scale}"
 
 
@@ -68,7 +68,9 @@ def _output_quantization(layer: Layer) -> str | None:
 
 def exponentials(layer: Layer) -> Array:
     """exp(-beta * scale * d) with 0 integer bits, as int32, for d = 0, 1, … as far as it counts, at most 256 entries."""
-    q, left_shift = quantize_multiplier(_real_multiplier(layer))
+    # Half the multiplier has one shift less and so stays below the limit of 30; shift 31 leaves one entry, of difference 0.
+    q, shift_of_half = quantize_multiplier(_real_multiplier(layer) / 2.0)
+    left_shift = shift_of_half + 1
     size = min(input_radius(DIFFERENCE_BITS, left_shift), 255) + 1
     scaled = multiply_by_quantized_multiplier(-np.arange(size, dtype=np.int64), q, left_shift)
     return exp_on_negative_values(scaled, DIFFERENCE_BITS).astype(np.int32)

@@ -22,8 +22,14 @@ def _cases() -> Iterator[tuple[str, Graph]]:
     yield "channels", two_input_graph("SUB", ((1, 3, 4, 5), (5,)), (0.1, 0.02, 0.1), constants=(None, channels))
     yield "constant first", two_input_graph("SUB", ((5,), (2, 5)), (0.1, 0.02, 0.1), constants=(channels, None))
     yield "scalar", two_input_graph("SUB", ((7,), ()), (0.5, 0.001, 0.3), (0, -128, 127), activation="RELU")
-    yield "both broadcast", two_input_graph("SUB", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), (0.3, 0.3, 0.3), activation="RELU6")
-    yield "saturating", two_input_graph("SUB", ((64,), (64,)), (1.0, 1.0, 0.01), (100, -100, 0), activation="RELU_N1_TO_1")
+    yield (
+        "both broadcast",
+        two_input_graph("SUB", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), (0.3, 0.3, 0.3), activation="RELU6"),
+    )
+    yield (
+        "saturating",
+        two_input_graph("SUB", ((64,), (64,)), (1.0, 1.0, 0.01), (100, -100, 0), activation="RELU_N1_TO_1"),
+    )
 
 
 OP = Op(

@@ -38,7 +38,7 @@ DEAD_STATES = 12
 #: Larger problems are not searched: the search works on tables of boxes × boxes.
 MOST_BOXES = 1_000
 #: Rounds of raising heads per node; more rounds cost more than they prune.
-RAISES = 8
+RAISES = 2
 #: Nodes of the first run; see `_runs`.
 FIRST_RUN = 500
 
@@ -207,19 +207,28 @@ def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budg
     First only packings that meet the goal are asked for, which prunes best, with half of the budget; then any better
     one. `goal` < the height of `start`. When the outcome has the packing `start` and is exhausted, `start` is optimal.
     """
-    known = start if start.height <= limit else None
+    best = start if start.height <= limit else None
     if len(problem.sizes) > MOST_BOXES or sum(problem.sizes) >= FAR // 4:
-        return Outcome(known, exhausted=False)
-    limit = min(limit, start.height - 1)
-    half = Budget(budget.nodes // 2)
-    budget.nodes -= half.nodes
-    outcome = _runs(Search(problem, min(goal, limit), goal), half)
-    budget.nodes += half.nodes
-    if outcome.packing is None and outcome.exhausted:
-        goal += 1
-    if outcome.packing is None and goal <= limit:
-        outcome = _runs(Search(problem, limit, goal), budget)
-    return Outcome(outcome.packing or known, outcome.exhausted)
+        return Outcome(best, exhausted=False)
+    high = min(limit, start.height - 1)
+    proved = low = goal
+    ask = goal
+    while proved <= high and budget.nodes > 0:
+        share = Budget(budget.nodes // 2 if ask == proved or low == high else budget.nodes // 4)
+        budget.nodes -= share.nodes
+        outcome = _runs(Search(problem, ask, proved), share)
+        budget.nodes += share.nodes
+        #print('ask',ask,'proved',proved,'low',low,'high',high,outcome.packing and outcome.packing.height, outcome.exhausted,budget.nodes)
+        if outcome.packing is not None:
+            best, high = outcome.packing, outcome.packing.height - 1
+            if outcome.exhausted: proved = high+1
+        elif outcome.exhausted:
+            proved = ask+1
+        low = max(proved, ask + 1 if outcome.packing is None else low)
+        if low > high: low = proved
+        ask = (low + high) // 2
+        if budget.nodes < 50: break
+    return Outcome(best, proved > high)
 
 
 def _runs(tree: Search, budget: Budget) -> Outcome:

@@ -167,7 +167,8 @@ def check_fit(board: Board, rows: Sequence[LayerRow], ram: Ram, flash: Flash, st
     if ram_bytes > board.ram_bytes:
         text = ", ".join(ram.live_at_peak[:3])
         problems.append(
-            f"RAM: {ram_bytes:,} B needed ({ram.arena:,} B arena), {board.ram_bytes:,} B available; largest at layer {ram.peak_layer}: {text}"
+            f"RAM: {ram_bytes:,} B needed ({ram.arena:,} B arena), {board.ram_bytes:,} B available; "
+            f"largest at layer {ram.peak_layer}: {text}"
         )
     if problems:
         optimal = " No plan without overlap can be smaller." if ram.optimal and ram_bytes > board.ram_bytes else ""

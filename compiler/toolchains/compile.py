@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -42,14 +43,28 @@ def compile_source(
 
     `options` are the optimization and the -D flags. Raises ToolError with the compiler's first lines when it fails.
     """
-    name = cache.key(_dependencies(toolchain, source, files, options))
-    data, frames = cache.load(f"{name}.o"), cache.load(f"{name}.json")
-    if data is not None and frames is not None:
-        return Object(data, json.loads(frames))
+    name = cache.key(_dependencies(toolchain, source, files, options)) + ".o"
+    known = _unpack(cache.load(name) or b"")
+    if known is not None:
+        return known
     made = _compile(toolchain, source, folder, options)
-    cache.store(f"{name}.json", json.dumps(dict(made.stack)).encode())
-    cache.store(f"{name}.o", made.data)
+    cache.store(name, _pack(made))
     return made
+
+
+def _pack(made: Object) -> bytes:
+    """A cache entry: a checksum, the frames as JSON, the object."""
+    content = json.dumps(dict(made.stack)).encode() + b"\n" + made.data
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def _unpack(entry: bytes) -> Object | None:
+    """The object of a cache entry; None for one that was cut short or damaged."""
+    checksum, _, content = entry.partition(b"\n")
+    if checksum != hashlib.sha256(content).hexdigest().encode():
+        return None
+    frames, _, data = content.partition(b"\n")
+    return Object(data, json.loads(frames))
 
 
 def _dependencies(

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define TINYC_BROADCAST_RANK 8
+#define TINYC_BROADCAST_RANK 6
 
 /* After a run through the innermost dimension: moves the inputs to the next run, or returns 0 when there is none.
  * `counters` holds TINYC_BROADCAST_RANK numbers, zero before the first call. */

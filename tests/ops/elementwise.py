@@ -49,7 +49,9 @@ def broadcasts(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
     sides = [tuple(draw(st.sampled_from([extent, extent, 1])) for extent in full) for _ in range(2)]
     cut = draw(st.integers(0, len(full)))
     return draw(
-        st.sampled_from([(tuple(full), tuple(full)), (sides[0], sides[1]), (sides[0][cut:], sides[1]), (sides[0], sides[1][cut:])])
+        st.sampled_from(
+            [(tuple(full), tuple(full)), (sides[0], sides[1]), (sides[0][cut:], sides[1]), (sides[0], sides[1][cut:])]
+        )
     )
 
 

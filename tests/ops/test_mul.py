@@ -15,39 +15,47 @@ from tinyc.targets.cpus import find_cpu
 GRAPH = two_input_graph("MUL", ((2, 3), (3,)), (0.1, 0.2, 0.3))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(two_inputs("MUL"))
 def test_drawn_layers(graph: Graph) -> None:
     check(graph)
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(two_inputs("MUL"))
 def test_many_drawn_layers(graph: Graph) -> None:
     check(graph, runs=3)
 
 
-def test_eight_dimensions() -> None:
-    check(two_input_graph("MUL", ((2, 1) * 4, (1, 2) * 4), (0.1, 0.2, 0.3)))
+def test_six_dimensions() -> None:
+    check(two_input_graph("MUL", ((2, 1) * 3, (1, 2) * 3), (0.1, 0.2, 0.3)))
 
 
 def test_in_place_only_where_nothing_repeats() -> None:
-    for shapes, expected in [(((2, 3), (3,)), (0,)), (((3,), (2, 3)), (1,)), (((2, 3), (2, 3)), (0, 1)), (((2, 1), (3,)), ())]:
+    for shapes, expected in [
+        (((2, 3), (3,)), (0,)),
+        (((3,), (2, 3)), (1,)),
+        (((2, 3), (2, 3)), (0, 1)),
+        (((2, 1), (3,)), ()),
+    ]:
         [step] = lower(two_input_graph("MUL", shapes, (0.1, 0.2, 0.3)), find_cpu("host")).steps
         assert step.binding.in_place == expected
 
 
 def test_rules() -> None:
-    assert only_problem(with_tensor(GRAPH, 1, dtype="int16")) == "The second input must be int8. Found: int16 in 'input2'."
+    assert (
+        only_problem(with_tensor(GRAPH, 1, dtype="int16")) == "The second input must be int8. Found: int16 in 'input2'."
+    )
     assert "[2, 3] and [2]" in only_problem(with_tensor(GRAPH, 1, shape=(2,)))
     assert "[2, 0] and [3]" in only_problem(with_tensor(GRAPH, 0, shape=(2, 0)))
-    nine = with_tensor(with_tensor(GRAPH, 0, shape=(2, 1, 2, 1, 2, 1, 2, 1, 2)), 1, shape=(1, 2, 1, 2, 1, 2, 1, 2, 1))
-    assert "at most 8 dimensions" in only_problem(nine)
+    assert "at most 6 dimensions" in only_problem(with_tensor(GRAPH, 0, shape=(1, 1, 1, 1, 1, 2, 3)))
     assert "output shape [(3, 3)]" in only_problem(with_tensor(GRAPH, 2, shape=(3, 3)))
     assert "one of NONE, RELU" in only_problem(with_attributes(GRAPH, activation="TANH"))
     tiny = Quantization((float(np.float32(1e-9)),), (0,))
-    assert "bounds that fit in 32 bits" in only_problem(with_attributes(with_tensor(GRAPH, 2, quantization=tiny), activation="RELU6"))
+    assert "bounds that fit in 32 bits" in only_problem(
+        with_attributes(with_tensor(GRAPH, 2, quantization=tiny), activation="RELU6")
+    )
 
 
 def test_extreme_scales_are_refused() -> None:

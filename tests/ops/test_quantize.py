@@ -38,19 +38,19 @@ def spread(output_scale: float, seed: int) -> Array:
     return np.concatenate([ties, near, others])
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(requantizations())
 def test_requantize(graph: Graph) -> None:
     check_inputs(graph, every_byte(graph))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(FLOAT_SCALES, ZERO_POINTS, st.integers(0, 2**32 - 1))
 def test_float32_to_int8(output_scale: float, zero_point: int, seed: int) -> None:
     check_inputs(from_float("int8", output_scale, zero_point), [[spread(output_scale, seed)]])
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(FLOAT_SCALES, ZERO_POINTS, st.integers(0, 2**32 - 1))
 def test_float32_to_uint8(output_scale: float, zero_point: int, seed: int) -> None:
     """TFLite Micro lacks it: the results are those to int8, shifted by 128."""

@@ -19,7 +19,7 @@ LAYERS = st.builds(
 )
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(LAYERS)
 def test_every_input(graph: Graph) -> None:
     check_inputs(graph, every_byte(graph))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_model import LABELLED, MODELS, SEVERAL, SINGLE, FakeModel, wrong
-from support import Conversation, run, tool, write
+from project_support import Conversation, run, tool, write
 from tinyc.boards import load_board
 from tinyc.projects import wrap
 

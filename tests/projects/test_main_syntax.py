@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_model import MODELS
-from support import STRICT, run, tool, write
+from project_support import STRICT, run, tool, write
 from test_wrap import EVERY, REAL, project
 
 STUBS = Path(__file__).resolve().parent / "stubs"

@@ -13,9 +13,7 @@ from ...program import Constant, Table, Value
 def broadcast_fields(layer: Layer) -> tuple[dict[str, Value], Constant]:
     """The parameter fields `rank` and `shape`, and the table for the latter."""
     dimensions = fold(layer.input(0).shape, layer.input(1).shape)
-    rows = [
-        (extent, _step(dimensions, d, 1), _step(dimensions, d, 2)) for d, (extent, _, _) in enumerate(dimensions)
-    ]
+    rows = [(extent, _step(dimensions, d, 1), _step(dimensions, d, 2)) for d, (extent, _, _) in enumerate(dimensions)]
     return {"rank": len(rows), "shape": Table("shape")}, Constant("shape", np.array(rows, np.int32))
 
 

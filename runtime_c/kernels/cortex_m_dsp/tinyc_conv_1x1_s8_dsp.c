@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyc_kernels.h"
 
+#include "tinyc_fixed_point.h"
+
 #if !defined(__ARM_FEATURE_DSP)
 #error "tinyc_conv_1x1_s8_dsp.c needs the DSP extension: compile with -mcpu=cortex-m4, cortex-m7, cortex-m33 or the like"
 #endif
 
 #include <arm_acle.h>
-#include <string.h>
 
 /* What the channel loop keeps on its stack, in this order. */
 typedef struct {
@@ -14,7 +15,7 @@ typedef struct {
     int8_t *output_1;
     const uint32_t *x_end;
     const uint32_t *x;
-    const uint32_t *stream_end;
+    const int32_t *stream_end;
     uint32_t skip; /* bytes of code before the step that the unrolled loop begins with */
 } frame;
 
@@ -59,7 +60,7 @@ typedef struct {
 
 /* All channel blocks of `stream` for two widened pixels. Written in assembly because it needs all fourteen registers; compilers spill. */
 static __attribute__((naked, noinline)) void channels(const frame *f __attribute__((unused)),
-                                                      const uint32_t *stream __attribute__((unused))) {
+                                                      const int32_t *stream __attribute__((unused))) {
     __asm volatile(
         "push {r4-r11, lr}\n\t"
         "ldm r0, {r2-r7}\n\t"
@@ -126,10 +127,10 @@ static void widen(const int8_t *pixel, int32_t depth, uint32_t *x) {
     int32_t left = depth;
     for (; left >= 4; left -= 4) {
         uint32_t four;
-        memcpy(&four, pixel, 4);
+        __builtin_memcpy(&four, pixel, 4);
         pixel += 4;
-        x[0] = (uint32_t)__sxtb16(four);
-        x[2] = (uint32_t)__sxtb16(__ror(four, 8));
+        x[0] = (uint32_t)__sxtb16((int8x4_t)four);
+        x[2] = (uint32_t)__sxtb16((int8x4_t)__ror(four, 8));
         x += 4;
     }
     if (left > 0) {
@@ -141,15 +142,22 @@ static void widen(const int8_t *pixel, int32_t depth, uint32_t *x) {
     }
 }
 
+static void clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
+    for (int32_t i = 0; i < count; i++) {
+        data[i] = (int8_t)tinyc_clamp(data[i], low, high);
+    }
+}
+
 TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t *restrict input,
-                                        const uint32_t *restrict stream, int8_t *restrict output, void *scratch) {
+                                        const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
     const int32_t depth = params->input_depth;
     const int32_t filters = params->output_depth;
+    const int32_t outputs = params->pixels * filters;
     const int32_t padded = (depth + 3) & ~3;
     uint32_t *const x = scratch;
     int8_t *const spare = (int8_t *)(x + padded);
     const int32_t whole = filters & ~3;
-    const uint32_t *const stream_tail = stream + (padded * 2 + 16) * (whole / 4);
+    const uint32_t *const stream_tail = stream + (padded + 16) * (whole / 4);
     frame f;
     f.x = x;
     f.x_end = x + padded;
@@ -169,7 +177,7 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
         if (whole < filters) {
             f.output_0 = spare;
             f.output_1 = spare + 4;
-            f.stream_end = stream_tail + padded * 2 + 16;
+            f.stream_end = stream_tail + padded + 16;
             channels(&f, stream_tail);
             for (int32_t o = whole; o < filters; o++) {
                 output[o] = spare[o - whole];
@@ -178,5 +186,8 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
         }
         input += 2 * depth;
         output += 2 * filters;
+    }
+    if (params->activation_min > -128 || params->activation_max < 127) {
+        clamp(output - outputs, outputs, params->activation_min, params->activation_max);
     }
 }
