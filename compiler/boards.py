@@ -336,6 +336,7 @@ def load_board(name: str) -> Board:
         close = suggestion(name, all_boards())
         if "did you mean" not in close and "did you mean" in suggestion(_plain(name), known):
             close = suggestion(_plain(name), known)
-        hint = f"{close}; `tinyc boards` lists them, and a path to a .toml file is taken too"
+        stop = "" if close.endswith("?") else "."
+        hint = f"{close}{stop} `tinyc boards` lists them, and a path to a .toml file is taken too"
         raise UsageError("--board", f"unknown board '{name}'", hint=hint)
     return known[_plain(name)]

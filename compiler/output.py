@@ -103,11 +103,8 @@ def _kept(files: Mapping[str, bytes], folder: Path, existing: set[str]) -> list[
 def _belongs_to_user(path: str) -> bool:
     """Project files are a starting point that users edit; the model library is regenerated."""
     return (
-        (not path.startswith("lib/")
-        and Path(path).suffix not in (".h", ".tflite")
-        and Path(path).parent != Path("."))
-        or path == "platformio.ini"
-    )
+        not path.startswith("lib/") and Path(path).suffix not in (".h", ".tflite") and Path(path).parent != Path(".")
+    ) or path == "platformio.ini"
 
 
 def _digest(path: Path) -> str:
@@ -115,11 +112,12 @@ def _digest(path: Path) -> str:
 
 
 def _stage(files: Mapping[str, bytes], folder: Path) -> Path:
-    """A complete copy beside the target, on the same file system."""
+    """A complete copy on the same file system as the target."""
     made: list[Path] = []
     staging: Path | None = None
     try:
-        parent = folder.absolute().parent
+        # Inside a folder that is there: its parent may be read-only or another file system (a mounted volume).
+        parent = folder.absolute() if folder.is_dir() else folder.absolute().parent
         for missing in [p for p in (parent, *parent.parents) if not p.exists()]:
             made.insert(0, missing)
         parent.mkdir(parents=True, exist_ok=True)

@@ -153,13 +153,19 @@ def _check_options(options: Options) -> None:
         raise UsageError("--count", str(options.count), expected="at least 1")
 
 
-#: Words of C, C++ and Arduino that cannot be a prefix's own name.
-_C_WORDS = frozenset(
+#: Prefixes that would not work: words of C, C++ and Arduino; `<name>.h` would hide a header of the C library, Arduino or the
+#: project itself; a CMake target or a variable of the project is called so.
+_TAKEN = frozenset(
     """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
     main setup loop class new delete this template namespace public private protected virtual operator try catch throw
     using and or not xor tinyc
+    assert complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic stdbool
+    stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype memory unistd features endian
+    malloc sched pthread arduino console model_io uart start
+    all clean depend edit_cache firmware gcc help install list_install_components package package_source preinstall
+    rebuild_cache run test vector
     """.split()
 )
 
@@ -167,15 +173,17 @@ _C_WORDS = frozenset(
 def model_name(given: str | None, model: Path) -> str:
     """The C prefix: `given` when it is a usable identifier, else one made from the file's name."""
     if given is not None:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given) or given.lower() in _C_WORDS or given.startswith("tinyc_"):
+        taken = given.lower() in _TAKEN or given.lower().startswith("tinyc_")
+        if taken or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given):
             raise UsageError(
                 "--name",
                 f"'{given}' cannot be a C prefix",
-                expected="letters, digits and _, starting with a letter, not a C or C++ word",
+                expected="letters, digits and _, starting with a letter; no word of C or C++, no name of a standard header",
+                hint=f"--name model_{given}" if taken else "",
             )
         return given
     name = re.sub(r"_+", "_", re.sub(r"\W", "_", model.stem, flags=re.ASCII)).strip("_").lower()
-    if not name or not name[0].isalpha() or name in _C_WORDS or name.startswith("tinyc_"):
+    if not name or not name[0].isalpha() or name in _TAKEN or name.startswith("tinyc_"):
         name = f"model_{name}".rstrip("_")
     return name
 

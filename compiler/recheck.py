@@ -89,6 +89,7 @@ def _from_folder(folder: Path) -> Subject:
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
+        flag = OPTIMIZE[optimize]
         cpu, kernels, version = (
             find_cpu(str(report["cpu"])),
             [row["kernel"] for row in report["layers"]],
@@ -107,9 +108,7 @@ def _from_folder(folder: Path) -> Subject:
             f"was built by tinyc {version}, whose kernels differ from those of tinyc {__version__}",
             hint="build it again with this version, or verify it with the version that built it",
         )
-    return Subject(
-        name, program, read_library(folder, name, emit(program, plan_memory(program), name)), OPTIMIZE[optimize]
-    )
+    return Subject(name, program, read_library(folder, name, emit(program, plan_memory(program), name)), flag)
 
 
 def read_library(folder: Path, name: str, expected: Iterable[str]) -> dict[str, bytes]:

@@ -169,7 +169,7 @@ typedef struct {
     const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
     int32_t input1_offset;  /* -zero point of input 1 */
     int32_t input1_multiplier;
-    int32_t input1_right_shift; /* 0 to 31 */
+    int32_t input1_right_shift; /* 0 to 30 */
     int32_t input2_offset;
     int32_t input2_multiplier;
     int32_t input2_right_shift;

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -38,6 +39,9 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: errors a user can act on are printed without a traceback, with the exit code of their kind."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal or pipe that cannot show a character gets `?`
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:

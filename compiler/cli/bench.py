@@ -19,8 +19,12 @@ from .build import output_console, spinner
 
 @click.command("bench")
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--board", "-b", "boards", multiple=True, default=("mps2-an386",), show_default=True, help="Board; may be repeated.")
-@click.option("--compare", type=click.Path(path_type=Path), help="A peer's numbers, such as benchmarks/tflm_cmsis_nn.json.")
+@click.option(
+    "--board", "-b", "boards", multiple=True, default=("mps2-an386",), show_default=True, help="Board; may be repeated."
+)
+@click.option(
+    "--compare", type=click.Path(path_type=Path), help="A peer's numbers, such as benchmarks/tflm_cmsis_nn.json."
+)
 @click.option("--optimize", type=click.Choice(list(OPTIMIZE)), default="speed", show_default=True)
 @click.option("--toolchain", type=click.Choice(["auto", "zig", "gcc", "clang"]), default="auto", show_default=True)
 @click.option("--layers", is_flag=True, help="One line per layer too.")
@@ -53,7 +57,19 @@ def command(
 
 def _print(rows: list[Row], console: Console) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("model", "board", "core", "instructions", "per MAC", "flash B", "RAM B", "stack B", "peer's", "share", "in"):
+    for heading in (
+        "model",
+        "board",
+        "core",
+        "instructions",
+        "per MAC",
+        "flash B",
+        "RAM B",
+        "stack B",
+        "peer's",
+        "share",
+        "in",
+    ):
         table.add_column(heading, justify="left" if heading in ("model", "board", "core", "in") else "right")
     for row in rows:
         table.add_row(
@@ -76,7 +92,9 @@ def _print(rows: list[Row], console: Console) -> None:
 
 
 def _print_layers(row: Row, console: Console) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", title=f"{row.model} on {row.board}", title_justify="left")
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), header_style="bold", title=f"{row.model} on {row.board}", title_justify="left"
+    )
     for heading in ("", "operator", "output", "kernel", "MACs", "instructions", "per MAC"):
         table.add_column(heading, justify="left" if heading in ("operator", "output", "kernel") else "right")
     for layer in row.layers:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from ..importers.tflite import load
 from ..lower import OPTIMIZE
@@ -102,10 +103,12 @@ def _print(built: Compilation, folder: Path, kept: list[str]) -> None:
     console = output_console()
     render(built.report, console)
     console.print()
-    console.print(f"[bold]project[/]   {folder}", soft_wrap=True, markup=True)
+    console.print(f"[bold]project[/]   {escape(str(folder))}", soft_wrap=True)
     if kept:
-        console.print(f"[bold]kept[/]      your changed {', '.join(kept)} (--force replaces them)", soft_wrap=True)
-    console.print(f"[bold]next[/]      {next_step(built.report.format, folder)}", soft_wrap=True)
+        console.print(
+            f"[bold]kept[/]      your changed {escape(', '.join(kept))} (--force replaces them)", soft_wrap=True
+        )
+    console.print(f"[bold]next[/]      {escape(next_step(built.report.format, folder))}", soft_wrap=True)
 
 
 def output_console() -> Console:

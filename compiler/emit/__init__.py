@@ -225,9 +225,10 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 def _comment(text: str) -> str:
-    """Text that cannot end or nest a C comment, nor break out of its line."""
-    printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
-    return printable.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/")
+    """Text that cannot end or nest a C comment, nor break out of its line, not even by a trigraph."""
+    printable = "".join(c if c.isprintable() and c.isascii() else "_" for c in text)
+    plain = printable.replace("\\", "/").replace("??", "__")
+    return plain.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _string_literal(text: str) -> str:

@@ -27,7 +27,8 @@ class Run:
         functions: the same instructions per function; empty where not counted.
         layers: instructions from one call of a marked function to the next, within the first call of the entry
             function. What comes before the first mark counts to the first layer, what comes after the last to the last.
-        stack: the most bytes below the entry function's stack pointer that were written, or None.
+        stack: the most bytes below the entry function's stack pointer that were written, or None; at most 256 KiB are
+            looked at.
     """
 
     output: bytes

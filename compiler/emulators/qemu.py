@@ -129,7 +129,7 @@ def _plugin(image: Image) -> Path | None:
 
 def _plugin_input(image: Image, entry: int, marks: frozenset[str]) -> str:
     rows = [f"{f.address} {f.address + f.size} {int(f.name in marks)}" for f in image.functions]
-    return "\n".join([f"{entry} {len(rows)}", *rows, ""])
+    return "\n".join([f"{int(image.cpu.family == 'xtensa')} {entry} {len(rows)}", *rows, ""])
 
 
 def _result(image: Image, output: bytes, report: Path, has_marks: bool) -> Run:

@@ -17,10 +17,11 @@ from .schema import SCALARS, TABLES, Field
 
 DAMAGED = "the file is damaged or cut short; download, copy or convert it again"
 
-#: Work that one file may cause: bytes of vectors and strings, and `TABLE_COST` for each table. Far above any network
-#: for a microcontroller (some ten thousand operators), and a few seconds at most.
-WORK_BUDGET = 32 << 20
+#: Work that one file may cause: so much for each table, and for each byte of a string or of a vector of numbers. Ten
+#: times what the largest networks for microcontrollers take, and about a second.
+WORK_BUDGET = 16 << 20
 TABLE_COST = 256
+BYTE_COST = 4
 
 
 @cache
@@ -37,7 +38,8 @@ def printable(text: str) -> str:
     """The text with control characters, line ends included, as escapes."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    unprintable = [c for c in set(text) if not c.isprintable()]
+    return text.translate({ord(c): c.encode("unicode_escape").decode("ascii") for c in unprintable})
 
 
 class Reader:
@@ -189,7 +191,7 @@ class Table:
         if position is None:
             return None
         start, size = self.reader.vector(position, 1, self._where(field))
-        self.reader.spend(size, self._where(field), start)
+        self.reader.spend(BYTE_COST * size, self._where(field), start)
         return printable(self.reader.data[start : start + size].decode("utf-8", errors="backslashreplace"))
 
     def vector(self, name: str) -> tuple[int | float | bool, ...]:
@@ -200,7 +202,7 @@ class Table:
             return ()
         format, size = SCALARS[field.element]
         start, count = self.reader.vector(position, size, self._where(field))
-        self.reader.spend(4 * size * count, self._where(field), start)
+        self.reader.spend(BYTE_COST * size * count, self._where(field), start)
         values = struct.unpack_from(f"<{count}{format[1]}", self.reader.data, start)
         return tuple(map(bool, values)) if field.element == "bool" else values
 

@@ -32,6 +32,8 @@ WORK_BUDGET = 1 << 20
 MAX_ENTRIES = 64
 MAX_DIRECTORY_BYTES = 64 << 10
 MAX_LABEL_BYTES = 1 << 20
+MAX_CLASSES = 1 << 16
+MAX_METADATA_BYTES = 1 << 20
 
 _END_SIGNATURE = b"PK\x05\x06"
 _ZIP64_SIGNATURE = b"PK\x06\x07"
@@ -51,15 +53,16 @@ def class_labels(data: bytes, metadata: bytes, classes: int) -> tuple[str, ...]:
         The lines of the one label file that the metadata names for output 0; else of the one text file in the archive
         that has `classes` lines; else nothing.
     """
-    files = {name: lines for name, lines in _text_files(data).items() if len(lines) == classes}
+    files = _text_files(data, classes)
     named = [name for name in _label_files(metadata) if name in files]
-    if len(named) == 1:
-        return files[named[0]]
-    return next(iter(files.values())) if len(files) == 1 else ()
+    chosen = named if len(named) == 1 else list(files)
+    return tuple(printable(line.strip()) for line in files[chosen[0]]) if len(chosen) == 1 else ()
 
 
 def _label_files(metadata: bytes) -> list[str]:
     """Names of the files that label the last axis of output 0."""
+    if len(metadata) > MAX_METADATA_BYTES:
+        return []
     try:
         subgraphs = Reader(metadata, "metadata", TABLES, WORK_BUDGET).root("ModelMetadata").tables("subgraph_metadata")
         subgraph = next(subgraphs, None)
@@ -70,28 +73,28 @@ def _label_files(metadata: bytes) -> list[str]:
         return []
 
 
-def _text_files(data: bytes) -> Mapping[str, tuple[str, ...]]:
-    """The lines of each small text file in the archive at the end of `data`."""
-    if not _small_archive(data):
+def _text_files(data: bytes, classes: int) -> Mapping[str, list[str]]:
+    """The lines of each small text file with `classes` lines in the archive at the end of `data`."""
+    if classes > MAX_CLASSES or not _small_archive(data):
         return {}
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for entry in archive.infolist():
                 if entry.filename.endswith(".txt") and entry.file_size <= MAX_LABEL_BYTES:
-                    found[entry.filename] = _lines(archive, entry)
+                    lines = _lines(archive, entry)
+                    if len(lines) == classes:
+                        found[entry.filename] = lines
     except Exception:  # zipfile raises a dozen unrelated types on broken archives
         return {}
     return found
 
 
-def _lines(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[str, ...]:
+def _lines(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> list[str]:
     """The entry's lines; none when it unpacks to more than it says."""
     with archive.open(entry) as file:
         content = file.read(MAX_LABEL_BYTES + 1)
-    if len(content) > MAX_LABEL_BYTES:
-        return ()
-    return tuple(printable(line.strip()) for line in content.decode("utf-8").splitlines())
+    return content.decode("utf-8").splitlines() if len(content) <= MAX_LABEL_BYTES else []
 
 
 def _small_archive(data: bytes) -> bool:

@@ -33,6 +33,7 @@ from .wrong_files import explain_folder, explain_missing, explain_wrong_file
 MAX_FILE_BYTES = 512 << 20
 MAX_RANK = 8
 MAX_ELEMENTS = 1 << 31
+MAX_COPIED_BYTES = 256 << 20
 
 #: Types whose values tinyc does not read: a constant of such a type has no bytes.
 OPAQUE_TYPES = frozenset(name for name, numpy_type in DTYPES.items() if numpy_type is np.void)
@@ -289,23 +290,23 @@ class _File:
     def _array(self, start: int, elements: int, dtype: str, where: str) -> Array:
         """`elements` values from byte `start`, read-only; copied only when they are not aligned or are packed."""
         numpy_type = np.dtype(DTYPES[dtype])
-        if dtype in PACKED_BITS:
-            found = _unpack(
-                np.frombuffer(self.data, np.uint8, -(-elements * PACKED_BITS[dtype] // 8), start), elements, dtype
-            )
-        elif dtype == "bool":
-            found = np.frombuffer(self.data, np.uint8, elements, start) != 0
-        else:
+        if dtype not in PACKED_BITS and dtype != "bool":
             stored = np.frombuffer(self.data, numpy_type.newbyteorder("<"), elements, start)
             if stored.flags.aligned and stored.dtype == numpy_type:
                 return stored
+        self.copied += elements * numpy_type.itemsize
+        if self.copied > MAX_COPIED_BYTES:
+            raise self.error(
+                where, f"more than {MAX_COPIED_BYTES >> 20} MiB of constants", "a model for a microcontroller"
+            )
+        if dtype in PACKED_BITS:
+            size = (elements * PACKED_BITS[dtype] + 7) // 8
+            found = _unpack(np.frombuffer(self.data, np.uint8, size, start), elements, dtype)
+        elif dtype == "bool":
+            found = np.frombuffer(self.data, np.uint8, elements, start) != 0
+        else:
             found = stored.astype(numpy_type)
         found.flags.writeable = False
-        self.copied += found.nbytes
-        if self.copied > 4 * len(self.data):
-            raise self.error(
-                where, "its data is used by many tensors, each with another element type", "data of its own"
-            )
         return found
 
     # Operators
@@ -467,9 +468,14 @@ def _unique_names(names: Iterable[str], kind: str) -> tuple[str, ...]:
 def _unpack(packed: Array, elements: int, dtype: str) -> Array:
     """One value per byte from values of 2 or 4 bits, the first in the low bits of the first byte."""
     bits = PACKED_BITS[dtype]
-    shifts = np.arange(8 // bits, dtype=np.uint8) * bits
-    values = ((packed[:, None] >> shifts) & ((1 << bits) - 1)).reshape(-1)[:elements].astype(np.int8)
+    per_byte = 8 // bits
+    values = np.empty((len(packed), per_byte), np.uint8)
+    for position in range(per_byte):
+        values[:, position] = (packed >> (bits * position)) & ((1 << bits) - 1)
+    flat = values.reshape(-1)[:elements]
     if dtype.startswith("u"):
-        return values.astype(np.uint8)
-    half = 1 << (bits - 1)
-    return np.asarray((values ^ half) - half, np.int8)
+        return flat
+    half = np.uint8(1 << (bits - 1))
+    flat ^= half
+    flat -= half
+    return flat.view(np.int8)

@@ -20,10 +20,7 @@ from ._elementwise import one_input_graph, reference, rescale, rescale_fits, sam
 def values(layer: Layer, x: Array) -> Array:
     output = layer.output
     low, high = (-128, 127) if output.dtype == "int8" else (0, 255)
-    if x.dtype == np.float32:
-        wide = _round_quotients(x, output.scale) + output.zero_point
-    else:
-        wide = rescale(layer, x)
+    wide = _round_quotients(x, output.scale) + output.zero_point if x.dtype == np.float32 else rescale(layer, x)
     clamped: Array = np.clip(wide, low, high).astype(DTYPES[output.dtype])
     return clamped
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from operator import itemgetter
 
 
 @dataclass(frozen=True)
@@ -115,32 +118,41 @@ def _check_place(arena: Arena, buffer: Buffer) -> None:
 
 
 def _check_overlaps(arena: Arena, buffers: Sequence[Buffer]) -> None:
-    alive: list[Buffer] = []
+    """Sweep over the steps. The ranges in use are disjoint and sorted, so a new one can only hit its two neighbours."""
+    in_use: list[tuple[int, int, Buffer]] = []
+    ending = sorted(buffers, key=lambda buffer: buffer.last, reverse=True)
     for buffer in sorted(buffers, key=lambda buffer: buffer.first):
-        alive = [other for other in alive if other.last >= buffer.first]
+        while ending and ending[-1].last < buffer.first:
+            gone = ending.pop()
+            del in_use[bisect_left(in_use, arena.offsets[gone.id], key=lambda used: used[0])]
         start = arena.offsets[buffer.id]
-        for other in alive:
-            other_start = arena.offsets[other.id]
-            if start < other_start + _padded(arena, other) and other_start < start + _padded(arena, buffer):
+        end = start + _padded(arena, buffer)
+        at = bisect_left(in_use, start, key=lambda used: used[0])
+        for other_start, other_end, other in in_use[max(at - 1, 0) : at + 1]:
+            if start < other_end and other_start < end:
                 raise ValueError(f"{_name(other)} and {_name(buffer)} overlap while both live at step {buffer.first}")
-        alive.append(buffer)
+        in_use.insert(at, (start, end, buffer))
 
 
 def _check_bound(arena: Arena, buffers: Sequence[Buffer]) -> None:
-    at_step = {
-        step: [buffer for buffer in buffers if buffer.first <= step <= buffer.last]
-        for step in {buffer.first for buffer in buffers}
+    """The bytes alive at a step are those of the buffers that have begun, less those of the buffers that have ended."""
+    begun = sorted((buffer.first, _padded(arena, buffer)) for buffer in buffers)
+    ended = sorted((buffer.last, _padded(arena, buffer)) for buffer in buffers)
+    begun_sum, ended_sum = ([0, *accumulate(size for _, size in pairs)] for pairs in (begun, ended))
+    loads = {
+        step: begun_sum[bisect_right(begun, step, key=itemgetter(0))]
+        - ended_sum[bisect_left(ended, step, key=itemgetter(0))]
+        for step, _ in begun
     }
-    loads = {step: sum(_padded(arena, buffer) for buffer in alive) for step, alive in at_step.items()}
     bound = max(loads.values(), default=0)
     if arena.lower_bound != bound:
         raise ValueError(f"the lower bound is {bound}, the plan says {arena.lower_bound}")
     if loads.get(arena.peak_step, 0) != bound:
         raise ValueError(f"step {arena.peak_step} is not where {bound} bytes are alive")
-    sizes = {buffer.id: buffer.size for buffer in at_step.get(arena.peak_step, [])}
+    sizes = {buffer.id: buffer.size for buffer in buffers if buffer.first <= arena.peak_step <= buffer.last}
     if sorted(arena.live_at_peak) != sorted(sizes):
         raise ValueError(f"alive at step {arena.peak_step}: {sorted(sizes)}, the plan says {arena.live_at_peak}")
-    if any(sizes[a] < sizes[b] for a, b in zip(arena.live_at_peak, arena.live_at_peak[1:], strict=False)):
+    if any(sizes[a] < sizes[b] for a, b in pairwise(arena.live_at_peak)):
         raise ValueError("the buffers alive at the peak are not listed largest first")
     if arena.size == bound and not arena.optimal:
         raise ValueError("the plan meets the lower bound, yet says that it is not proved optimal")

@@ -5,10 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 
-#: Work that the repair rounds may do, counted in pairs of neighbours looked at, so that it does not depend on time.
-REPAIR_PAIRS = 400_000
+#: How much work the methods may do, counted in pairs of neighbours looked at, so that it does not depend on time.
+GREEDY_PAIRS = 4_000_000
+REPAIR_PAIRS = 600_000
+CLIMB_PAIRS = 1_500_000
+#: First fits per set of weights; the weights change little after so many.
 REPAIR_ROUNDS = 120
+#: What a first fit costs per box, in the same unit, beside looking at its neighbours.
+BOX_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,9 @@ class Problem:
     neighbours: tuple[tuple[int, ...], ...]
 
     @property
-    def pairs(self) -> int:
-        return sum(len(near) for near in self.neighbours)
+    def work(self) -> int:
+        """The work of one first fit."""
+        return sum(len(near) + BOX_PAIRS for near in self.neighbours)
 
 
 @dataclass(frozen=True)
@@ -100,35 +107,76 @@ def orders(problem: Problem) -> list[list[int]]:
 def greedy(problem: Problem, goal: int) -> Packing:
     """The best of the greedy packings, or the first one that is not higher than `goal`."""
     best: Packing | None = None
+    budget = GREEDY_PAIRS
     for order in orders(problem):
         for gap, method in ((lowest_gap, "first fit"), (tightest_gap, "best fit")):
             packing = fit(problem, order, gap, method)
+            budget -= problem.work
             if best is None or packing.height < best.height:
                 best = packing
-            if best.height <= goal:
+            if best.height <= goal or budget < 0:
                 return best
     assert best is not None
     return best
 
 
 def repair(problem: Problem, start: Packing, goal: int) -> Packing:
-    """First fit again and again; whoever ended above the goal goes first in the next round.
-
-    The number of rounds is limited by the number of neighbours, so that it is quick for many buffers too.
-    """
+    """First fit again and again; whoever ended above the goal goes earlier in the next round."""
     best = start
     size = problem.sizes
     area = [size[i] * (problem.lasts[i] - problem.firsts[i] + 1) for i in range(len(size))]
-    rounds = min(REPAIR_ROUNDS, REPAIR_PAIRS // (problem.pairs + 1))
+    rounds = min(REPAIR_ROUNDS, REPAIR_PAIRS // (2 * problem.work))
     for weights in ([float(value) for value in size], [float(value) for value in area]):
         for _ in range(rounds):
-            order = sorted(range(len(size)), key=lambda i: (-weights[i], i))
-            packing = fit(problem, order, lowest_gap, "repeated first fit")
-            if packing.height < best.height:
-                best = packing
             if best.height <= goal:
                 return best
+            order = sorted(range(len(size)), key=lambda i: (-weights[i], i))
+            packing = fit(problem, order, lowest_gap, "repeated first fit")
+            best = min(best, packing, key=lambda packing: packing.height)
             for i, offset in enumerate(packing.offsets):
                 if offset + size[i] > goal:
                     weights[i] *= 1.5
     return best
+
+
+def climb(problem: Problem, start: Packing, goal: int) -> Packing:
+    """Hill climbing over the order of a first fit: move a box of the pile that reaches the top, keep what is not worse.
+
+    The same on every machine: Python guarantees the sequence of `Random(0).random()`.
+    """
+    random = Random(0).random
+    order = sorted(range(len(problem.sizes)), key=lambda i: (start.offsets[i], i))
+    best = current = start
+    for _ in range(CLIMB_PAIRS // problem.work):
+        if best.height <= goal:
+            break
+        pile = top_pile(problem, current)
+        box = pile[int(random() * len(pile))]
+        near = problem.neighbours[box]
+        if not near:
+            break
+        changed = list(order)
+        a, b = changed.index(box), changed.index(near[int(random() * len(near))])
+        if random() < 0.5:
+            changed[a], changed[b] = changed[b], changed[a]
+        else:
+            changed.insert(b, changed.pop(a))
+        packing = fit(problem, changed, lowest_gap, "hill climbing")
+        if packing.height <= current.height or random() < 0.02:
+            order, current = changed, packing
+        best = min(best, packing, key=lambda packing: packing.height)
+    return best
+
+
+def top_pile(problem: Problem, packing: Packing) -> list[int]:
+    """The boxes that reach the top, and those that they lie on without a gap, down to the bottom."""
+    ends = [offset + size for offset, size in zip(packing.offsets, problem.sizes, strict=True)]
+    todo = [i for i, end in enumerate(ends) if end == packing.height]
+    pile = set(todo)
+    while todo:
+        i = todo.pop()
+        for j in problem.neighbours[i]:
+            if ends[j] == packing.offsets[i] and j not in pile:
+                pile.add(j)
+                todo.append(j)
+    return sorted(pile)

@@ -33,8 +33,10 @@ Bools = npt.NDArray[np.bool_]
 FAR = np.int64(2**62)
 #: Failed states kept per set of boxes; a longer list costs more to compare than it prunes.
 DEAD_STATES = 12
-
-
+#: Sets of boxes for which failed states are kept: a limit on memory.
+DEAD_SETS = 100_000
+#: Numbers in one table of bounds: a limit on memory.
+TABLE = 2_000_000
 #: Larger problems are not searched: the search works on tables of boxes × boxes.
 MOST_BOXES = 1_000
 #: Rounds of raising heads per node; more rounds cost more than they prune.
@@ -45,9 +47,15 @@ FIRST_RUN = 500
 
 @dataclass
 class Budget:
-    """How many more nodes (placements tried) the search may look at."""
+    """How many more nodes (placements tried) the search may look at.
+
+    With more than a hundred boxes to place a node counts more, as it takes longer.
+    """
 
     nodes: int
+
+    def spend(self, placements: int, boxes: int) -> None:
+        self.nodes -= placements * (1 + boxes * boxes // 10_000)
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,8 @@ class Search:
         return any(bool((heads <= node.heads).all()) for heads in self.dead.get(node.placed, ()))
 
     def _bury(self, node: _Node) -> None:
+        if len(self.dead) >= DEAD_SETS and node.placed not in self.dead:
+            return
         states = self.dead.setdefault(node.placed, [])
         states.append(node.heads)
         if len(states) > DEAD_STATES:
@@ -148,7 +158,7 @@ class Search:
         ends = node.heads + self.size[node.rest]
         near = self.touch[np.ix_(node.rest, node.rest)]
         picks = self._distinct(node.rest, rivals(near, node.heads, ends))
-        budget.nodes -= len(picks)
+        budget.spend(len(picks), len(node.rest))
         heads = np.maximum(node.heads, np.where(near[picks], ends[picks, None], 0))
         heads[np.arange(len(picks)), picks] = node.heads[picks]
         bounds = self._bounds(node.rest, heads)
@@ -196,9 +206,11 @@ class Search:
         if not len(load):
             return np.zeros(len(heads), dtype=np.int64)
         order = np.argsort(-heads, axis=1, kind="stable")
-        above = np.cumsum(load[:, order], axis=2)
-        result: Ints = (above + np.take_along_axis(heads, order, axis=1)).max(axis=(0, 2))
-        return result
+        falling = np.take_along_axis(heads, order, axis=1)
+        rows = max(1, TABLE // load.size)
+        chunks = [slice(i, i + rows) for i in range(0, len(heads), rows)]
+        bounds = [(np.cumsum(load[:, order[at]], axis=2) + falling[at]).max(axis=(0, 2)) for at in chunks]
+        return np.concatenate(bounds)
 
 
 def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budget) -> Outcome:
@@ -207,28 +219,19 @@ def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budg
     First only packings that meet the goal are asked for, which prunes best, with half of the budget; then any better
     one. `goal` < the height of `start`. When the outcome has the packing `start` and is exhausted, `start` is optimal.
     """
-    best = start if start.height <= limit else None
+    known = start if start.height <= limit else None
     if len(problem.sizes) > MOST_BOXES or sum(problem.sizes) >= FAR // 4:
-        return Outcome(best, exhausted=False)
-    high = min(limit, start.height - 1)
-    proved = low = goal
-    ask = goal
-    while proved <= high and budget.nodes > 0:
-        share = Budget(budget.nodes // 2 if ask == proved or low == high else budget.nodes // 4)
-        budget.nodes -= share.nodes
-        outcome = _runs(Search(problem, ask, proved), share)
-        budget.nodes += share.nodes
-        #print('ask',ask,'proved',proved,'low',low,'high',high,outcome.packing and outcome.packing.height, outcome.exhausted,budget.nodes)
-        if outcome.packing is not None:
-            best, high = outcome.packing, outcome.packing.height - 1
-            if outcome.exhausted: proved = high+1
-        elif outcome.exhausted:
-            proved = ask+1
-        low = max(proved, ask + 1 if outcome.packing is None else low)
-        if low > high: low = proved
-        ask = (low + high) // 2
-        if budget.nodes < 50: break
-    return Outcome(best, proved > high)
+        return Outcome(known, exhausted=False)
+    limit = min(limit, start.height - 1)
+    half = Budget(budget.nodes // 2)
+    budget.nodes -= half.nodes
+    outcome = _runs(Search(problem, min(goal, limit), goal), half)
+    budget.nodes += half.nodes
+    if outcome.packing is None and outcome.exhausted:
+        goal += 1
+    if outcome.packing is None and goal <= limit:
+        outcome = _runs(Search(problem, limit, goal), budget)
+    return Outcome(outcome.packing or known, outcome.exhausted)
 
 
 def _runs(tree: Search, budget: Budget) -> Outcome:

@@ -50,7 +50,7 @@ def _totals(report: Report) -> list[RenderableType]:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in lines:
-        table.add_row(name, text)
+        table.add_row(name, Text(text))  # not markup: `tinyc[emulate]` is no style
     return [Text(""), table]
 
 
@@ -66,7 +66,7 @@ def _flash_line(report: Report) -> tuple[str, str]:
     if flash.code is None or flash.total is None:
         return (
             "flash",
-            f"{flash.constants:,} B weights and tables; code not measured (no compiler for {report.cpu}; see tinyc doctor)",
+            f"{flash.constants:,} B weights and tables; code not measured (needs a compiler for {report.cpu}, see tinyc doctor, and --verify)",
         )
     return (
         "flash",

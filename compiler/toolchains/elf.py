@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -104,9 +104,24 @@ def read_symbols(path: Path) -> tuple[Mapping[str, Symbol], tuple[Symbol, ...]]:
         symbol = Symbol(entry.name, address, entry["st_size"])
         if bind != "STB_LOCAL" or entry.name not in symbols:
             symbols[entry.name] = symbol
-        if is_function and symbol.size and (address not in functions or bind != "STB_LOCAL"):
+        if is_function and (address not in functions or bind != "STB_LOCAL"):
             functions[address] = symbol
-    return symbols, tuple(functions[address] for address in sorted(functions))
+    return symbols, _with_sizes(file, [functions[address] for address in sorted(functions)])
+
+
+def _with_sizes(file: ELFFile, functions: Sequence[Symbol]) -> tuple[Symbol, ...]:
+    """libgcc's assembly has functions of size 0: they reach to the next function, or to the end of the section."""
+    ends = [part["sh_addr"] + part["sh_size"] for part in file.iter_sections() if part["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+    sized = []
+    for index, function in enumerate(functions):
+        size = function.size
+        if size == 0:
+            limits = [after.address for after in functions[index + 1 : index + 2]]
+            limits += [end for end in ends if end > function.address]
+            size = min(limits, default=function.address) - function.address
+        if size:
+            sized.append(replace(function, size=size))
+    return tuple(sized)
 
 
 def read_segments(path: Path) -> tuple[int, tuple[Segment, ...]]:

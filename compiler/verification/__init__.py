@@ -13,6 +13,7 @@ import numpy as np
 from .. import __version__, reference
 from ..emit import environment, ports
 from ..emulators import Emulator, Run, find_emulator, proves
+from ..emulators.unicorn import INSTALL
 from ..errors import MismatchError, ToolError
 from ..graph import Array, Graph, Tensor
 from ..program import Program
@@ -102,9 +103,7 @@ def choose_engines(wanted: str, cpu: Cpu) -> tuple[list[str], str]:
     chosen = [*(name for name in usable if name == "host"), *emulated]
     if chosen:
         return chosen, ""
-    return [], "no compiler or emulator found: " + "; ".join(
-        str(reason) for reason in dict.fromkeys(reasons.values()) if reason
-    )
+    return [], f"no compiler and no emulator works here: {INSTALL} (`tinyc doctor` shows more)"
 
 
 def why_unusable(name: str, cpu: Cpu) -> str | None:

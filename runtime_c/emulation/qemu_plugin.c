@@ -37,6 +37,7 @@ int qemu_plugin_version = TINYC_PLUGIN_VERSION;
 
 typedef struct {
   uint32_t address;
+  uint32_t last; /* address of the last instruction */
   uint32_t end;
   uint32_t count;
   uint32_t function;
@@ -44,9 +45,18 @@ typedef struct {
 
 static tinyc_counter counter;
 
+/* Xtensa: an instruction that needs a register window which is still in use is interrupted while QEMU saves the window,
+ * and executed again. It is then the last of one block and the first of the next. */
+static uint32_t has_windows;
+static uint32_t previous_last;
+
 static void on_block(unsigned int cpu, void *user) {
   const block *executed = (const block *)user;
   (void)cpu;
+  if ((has_windows != 0U) && (executed->address == previous_last)) {
+    tinyc_take_back(&counter);
+  }
+  previous_last = executed->last;
   (void)tinyc_count_block(&counter, executed->function, executed->address, executed->end, executed->count);
 }
 
@@ -60,7 +70,9 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
   made->address = (uint32_t)qemu_plugin_tb_vaddr(tb);
   made->function = tinyc_find_function(&counter, made->address);
   made->end = made->address;
+  made->last = made->address;
   for (size_t index = 0U; index < made->count; ++index) {
+    made->last = made->end;
     made->end += (uint32_t)qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, index));
   }
   qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, made);
@@ -86,7 +98,8 @@ static void on_exit(qemu_plugin_id_t id, void *user) {
 
 static int read_functions(void) {
   FILE *file = fopen("tinyc_plugin.in", "r");
-  int complete = (file != NULL) && (fscanf(file, "%u %u", &counter.watched, &counter.function_count) == 2);
+  int complete = (file != NULL) &&
+                 (fscanf(file, "%u %u %u", &has_windows, &counter.watched, &counter.function_count) == 3);
   if (complete) {
     counter.functions = (tinyc_function *)calloc(counter.function_count, sizeof(tinyc_function));
     complete = counter.functions != NULL;

@@ -105,4 +105,14 @@ static inline int tinyc_count_block(tinyc_counter *counter, uint32_t function, u
   return event;
 }
 
+/* Takes back one instruction of the block before: an exception interrupted it and it is about to be executed again. */
+static inline void tinyc_take_back(tinyc_counter *counter) {
+  if (counter->inside != 0U) {
+    --counter->instructions;
+    if (counter->previous != TINYC_NO_FUNCTION) {
+      --counter->functions[counter->previous].instructions;
+    }
+  }
+}
+
 #endif

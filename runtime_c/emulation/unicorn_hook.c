@@ -15,6 +15,9 @@
 
 #define PAINT 0xA5C3965AU
 
+/* Bytes below the stack pointer that are watched: far more than any kernel uses, and quick to paint for each call. */
+#define STACK_WINDOW 0x40000U
+
 typedef struct {
   uint32_t size; /* bytes of the block; 0: not seen yet */
   uint32_t count;
@@ -59,6 +62,11 @@ static uint32_t *stack_word(const tinyc_hook *hook, uint32_t address) {
   return (uint32_t *)(void *)&hook->stack[(address - hook->stack_start) & ~(uint32_t)3U];
 }
 
+static uint32_t *window_start(const tinyc_hook *hook) {
+  const uint32_t room = hook->entry_stack - hook->stack_start;
+  return stack_word(hook, hook->entry_stack - ((room < STACK_WINDOW) ? room : STACK_WINDOW));
+}
+
 static void paint_stack(tinyc_hook *hook, void *engine) {
   uint32_t pointer = 0U;
   (void)hook->read_register(engine, (int)hook->stack_register, &pointer);
@@ -66,14 +74,14 @@ static void paint_stack(tinyc_hook *hook, void *engine) {
     pointer = hook->stack_start;
   }
   hook->entry_stack = pointer;
-  for (uint32_t *word = stack_word(hook, hook->stack_start); word < stack_word(hook, pointer); ++word) {
+  for (uint32_t *word = window_start(hook); word < stack_word(hook, pointer); ++word) {
     *word = PAINT;
   }
 }
 
 static void measure_stack(tinyc_hook *hook) {
   const uint32_t *const end = stack_word(hook, hook->entry_stack);
-  const uint32_t *word = stack_word(hook, hook->stack_start);
+  const uint32_t *word = window_start(hook);
   while ((word < end) && (*word == PAINT)) {
     ++word;
   }

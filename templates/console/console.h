@@ -10,7 +10,8 @@
  *
  * <hex> is all inputs (outputs), one after the other, two hex digits per byte, in memory order. <crc> is CRC-16/CCITT-FALSE
  * of those bytes, four hex digits. A line ends with CR or LF; empty lines are ignored. A line that is broken in any way is
- * answered with E and changes nothing, so after noise send an empty line and try again. Lines that start with # are comments.
+ * answered with E and runs nothing; after noise send an empty line and try again. Wait for the answer before the next line:
+ * boards have small receive buffers. Lines that start with # are comments.
  *
  * There is no line buffer: hex digits go straight into the model's input, whatever its size. */
 #ifndef TINYC_CONSOLE_H

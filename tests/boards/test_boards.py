@@ -89,7 +89,9 @@ def test_what_an_app_can_use(name: str, flash: int, ram: int, clock: int) -> Non
 
 def test_no_two_boards_share_a_name() -> None:
     spellings = [
-        spelling.lower().replace("_", "-") for board in all_boards().values() for spelling in (board.name, *board.aliases)
+        spelling.lower().replace("_", "-")
+        for board in all_boards().values()
+        for spelling in (board.name, *board.aliases)
     ]
     assert len(spellings) == len(set(spellings))
 

@@ -55,7 +55,8 @@ def test_unknown_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(4194304, "4 MB"), (65536, "64 KB"), (124580, "121.7 KB"), (2621440, "2560 KB"), (100, "0.1 KB")]
+    ("count", "text"),
+    [(4194304, "4 MB"), (65536, "64 KB"), (124580, "121.7 KB"), (2621440, "2560 KB"), (100, "0.1 KB")],
 )
 def test_size_text(count: int, text: str) -> None:
     assert size_text(count) == text

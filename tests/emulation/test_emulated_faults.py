@@ -24,12 +24,15 @@ UNDEFINED = HEAD + b"{ (void)value; __builtin_trap(); }"
 POINTER = HEAD + b"{ *(volatile uint32_t *)0xF0000000U = *value; }"
 LOOP = HEAD + b"{ for (;;) { ++*value; } }"
 STATUS = HEAD + b"{ *value = 7U; }"
-STACK = HEAD + b"""{
+STACK = (
+    HEAD
+    + b"""{
   volatile uint32_t frame[1000];
   frame[*value % 1000U] = *value;
   if (frame[*value % 1000U] < 0xFFFFFFFFU) { faulty(frame); }
   frame[3] = 1U;
 }"""
+)
 
 PLACES = [
     ("cortex-m0plus", "unicorn"),
@@ -88,8 +91,8 @@ def test_a_hanging_program_is_stopped(cpu: str, emulator: str, tmp_path: Path) -
 
 PARTIAL = b"""
 #include "tinyc_host.h"
-void entry(uint8_t *data);
-void entry(uint8_t *data) { (void)data; }
+__attribute__((noinline)) void entry(uint8_t *data);
+void entry(uint8_t *data) { __asm__ volatile("" : : "r"(data) : "memory"); }
 int main(void) {
   static uint8_t data[100];
   entry(data);

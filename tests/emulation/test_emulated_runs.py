@@ -58,7 +58,9 @@ def test_unicorn_and_qemu_count_the_same(cpu: str, kind: str, tmp_path: Path) ->
         return
     need_emulator("unicorn", core)
     image = build(core, kind, tmp_path)
-    runs = [EMULATORS[name].run(image, STDIN, entry="work_run", marks=MARKS, timeout=60) for name in ("unicorn", "qemu")]
+    runs = [
+        EMULATORS[name].run(image, STDIN, entry="work_run", marks=MARKS, timeout=60) for name in ("unicorn", "qemu")
+    ]
     ours, theirs = runs
     assert ours.instructions is not None
     assert (ours.instructions, ours.calls, ours.functions, ours.layers) == (
@@ -109,8 +111,9 @@ COUNTED = {
         .section .text.tight, "ax", @progbits
         .globl tight
         .type tight, @function
-        tight: addi a0, a0, -1
-        bnez a0, tight
+        tight:
+        2: addi a0, a0, -1
+        bnez a0, 2b
         ret
         .size tight, . - tight
     """,
@@ -140,7 +143,7 @@ COUNTED_MAIN = b"""
 #include <stdint.h>
 void spin(void);
 void tight(uint32_t rounds);
-void entry(void);
+__attribute__((noinline)) void entry(void);
 void entry(void) { spin(); tight(50U); spin(); __asm__ volatile(""); }
 int main(void) { entry(); entry(); return 0; }
 """
@@ -173,12 +176,14 @@ def test_counts_are_those_of_hand_counted_assembly(cpu: str, kind: str, emulator
     assert run.layers is not None
     assert len(run.layers) == 3
     assert sum(run.layers) * 2 == run.instructions
-    assert [count - exact for count, exact in zip(run.layers, (203, tight, 203), strict=True)] == pytest.approx([6, 3, 3], abs=6)
+    assert [count - exact for count, exact in zip(run.layers, (203, tight, 203), strict=True)] == pytest.approx(
+        [6, 3, 3], abs=6
+    )
 
 
 STACK = b"""
 #include <stdint.h>
-void entry(uint32_t seed);
+__attribute__((noinline)) void entry(uint32_t seed);
 void entry(uint32_t seed) {
   volatile uint32_t array[250];
   for (uint32_t i = 0U; i < 250U; ++i) { array[i] = seed + i; }
@@ -201,7 +206,7 @@ BIG = b"""
 #include "tinyc_host.h"
 extern const uint8_t weights[700000];
 uint8_t arena[400000];
-void entry(void);
+__attribute__((noinline)) void entry(void);
 void entry(void) {
   uint32_t sum = 0U;
   for (uint32_t i = 0U; i < sizeof arena; ++i) { arena[i] = (uint8_t)(weights[i] + weights[699999U - i]); }
@@ -231,7 +236,9 @@ def test_room_for_a_real_model(cpu: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["unicorn", "qemu"])
-def test_without_a_native_compiler_bytes_are_still_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_native_compiler_bytes_are_still_right(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     core = CPUS["cortex-m4"]
     need_emulator(name, core)
     image = build(core, "gcc", tmp_path)

@@ -17,7 +17,7 @@ typedef struct {
   int64_t product; int64_t quotient; int64_t rest; uint64_t unsigned_quotient; uint64_t unsigned_rest;
   int64_t whole; uint64_t unsigned_whole; float ratio; float from_signed; float from_unsigned; uint32_t pad;
 } answer;
-answer calculate(const question *q);
+__attribute__((noinline)) answer calculate(const question *q);
 answer calculate(const question *q) {
   answer out;
   out.product = (int64_t)((uint64_t)q->a * (uint64_t)q->b);
@@ -62,7 +62,9 @@ def floats(count: int, rng: np.random.Generator) -> list[float]:
 
 def truncate(value: float, low: int, high: int) -> int:
     """C's conversion, saturating where C leaves it undefined."""
-    return 0 if np.isnan(value) else max(low, min(high, int(value))) if np.isfinite(value) else high if value > 0 else low
+    return (
+        0 if np.isnan(value) else max(low, min(high, int(value))) if np.isfinite(value) else high if value > 0 else low
+    )
 
 
 def test_xtensa_arithmetic_equals_python(tmp_path: Path) -> None:
@@ -89,7 +91,9 @@ def test_xtensa_arithmetic_equals_python(tmp_path: Path) -> None:
             assert found[5] == truncate(x, -(2**63), 2**63 - 1), x
             assert found[6] == truncate(abs(x), 0, 2**64 - 1), x
         with np.errstate(all="ignore"):
-            want = np.array([np.float32(x) / np.float32(y), np.float32(np.int64(a)), np.float32(np.uint64(ua))], np.float32)
+            want = np.array(
+                [np.float32(x) / np.float32(y), np.float32(np.int64(a)), np.float32(np.uint64(ua))], np.float32
+            )
         got = np.frombuffer(output, np.float32, 3, 72 * number + 56)
         np.testing.assert_array_equal(got, want, err_msg=f"{x} / {y}, {a}")
         assert np.signbit(got[0]) == np.signbit(want[0]) or np.isnan(want[0])
@@ -107,7 +111,7 @@ void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *left, const void *right, size_t size);
 static uint8_t bytes[128];
-void entry(const uint8_t *job);
+__attribute__((noinline)) void entry(const uint8_t *job);
 /* job: operation, to, from or value, size */
 void entry(const uint8_t *job) {
   uint8_t result = 0U;

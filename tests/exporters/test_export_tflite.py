@@ -159,8 +159,13 @@ KNOWN_CASES = [pytest.param(graph, id=f"{op.name}-{name}") for op in all_ops().v
 @pytest.mark.skipif(not KNOWN_CASES, reason="tinyc has no operators yet")
 @pytest.mark.parametrize("graph", KNOWN_CASES)
 def test_round_trip_of_operator_cases(graph: Graph) -> None:
-    """`export` of an operator undoes its `attributes`."""
-    assert_same(from_bytes(to_bytes(graph), "x.tflite"), graph)
+    """`export` of an operator undoes its `attributes`. The first import rounds the options' numbers to float32."""
+    data = to_bytes(graph)
+    first = from_bytes(data, "x.tflite")
+    assert to_bytes(first) == data
+    for node, original in zip(first.nodes, graph.nodes, strict=True):
+        rounded = {k: float(np.float32(v)) if isinstance(v, float) else v for k, v in original.attributes.items()}
+        assert node.attributes == rounded
 
 
 # For TFLite Micro

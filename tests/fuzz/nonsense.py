@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Well-formed files of networks that make no sense: the operators' constraints must refuse them without falling over."""
+"""Well-formed files of networks that make no sense; the operators' constraints must refuse them."""
 
 import random
 from collections.abc import Callable, Mapping

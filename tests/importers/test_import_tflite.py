@@ -660,3 +660,86 @@ def test_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         file.truncate(importer.MAX_FILE_BYTES + 1)
     with pytest.raises(ModelError, match=r"537 MB(.|\n)*at most 512 MiB"):
         importer.load(path)
+
+
+# Files that would exhaust their reader
+
+HEADROOM = """
+import resource, sys, tinyc.importers.tflite as importer
+from tinyc.errors import ModelError
+from tinyc.ops import problems
+from pathlib import Path
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    graph = importer.load(sys.argv[1])
+    for layer in graph.layers():
+        problems(layer)
+    print("loaded", len(graph.nodes))
+except ModelError as error:
+    print("refused", str(error)[:300])
+"""
+
+
+def many_inputs(model: Model) -> Model:
+    code = BUILTIN_OPERATORS.index("CONCATENATION")
+    model["operator_codes"][0] = {"builtin_code": code, "deprecated_builtin_code": code}
+    model["subgraphs"][0]["operators"][0]["inputs"] = np.zeros(900_000, int).tolist()
+    return model
+
+
+def long_names(model: Model) -> Model:
+    for entry in model["subgraphs"][0]["tensors"]:
+        entry["name"] = "\x1b" * 900_000
+    return model
+
+
+def many_operators(model: Model) -> Model:
+    code = BUILTIN_OPERATORS.index("RELU")
+    model["operator_codes"][0] = {"builtin_code": code, "deprecated_builtin_code": code}
+    subgraph = model["subgraphs"][0]
+    for index in range(20_000):
+        subgraph["tensors"].append(tensor("t", [1, 4], quantization={"scale": [0.1]}))
+        subgraph["operators"].append({"opcode_index": 0, "inputs": [index + 3], "outputs": [index + 4]})
+    return model
+
+
+def same_names(model: Model) -> Model:
+    subgraph = model["subgraphs"][0]
+    for index in range(40_000):
+        subgraph["tensors"].append(tensor("same", [1]))
+        subgraph["inputs"].append(index + 4)
+    return model
+
+
+def packed_constants(model: Model) -> Model:
+    model["subgraphs"][0]["tensors"][2] = tensor("table", [100 << 20], "int2", buffer=1)
+    model["buffers"][1] = {"data": bytes(25 << 20)}
+    return model
+
+
+def millions_of_labels(model: Model) -> Model:
+    model["subgraphs"][0]["tensors"][3]["shape"] = [1, 1 << 16]
+    model["labels"] = {f"{i}.txt": b"\x1b\n" * (1 << 16) for i in range(60)}
+    return model
+
+
+@pytest.mark.parametrize(
+    "build", [many_inputs, long_names, many_operators, same_names, packed_constants, millions_of_labels]
+)
+def test_hostile_file_takes_little_time_and_memory(
+    model: Model, build: Callable[[Model], Model], tmp_path: Path
+) -> None:
+    model = build(model)
+    files = model.pop("labels", None)
+    (tmp_path / "hostile.tflite").write_bytes(with_metadata(model, [], files) if files else file_bytes(model))
+    process = subprocess.run(
+        [sys.executable, "-c", HEADROOM, str(tmp_path / "hostile.tflite")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(("loaded", "refused")), process.stdout

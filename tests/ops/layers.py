@@ -31,7 +31,7 @@ def scales(draw: st.DrawFn, channels: int, terms: int) -> tuple[float, float, tu
         return 1.0, 1.0, tuple(2.0 ** int(e) for e in random.integers(-14, 3, count))
     if kind == "wild":
         source, *filters = 10.0 ** random.uniform(-12, 4, count + 1)
-        output = source * max(filters) / 10.0 ** random.uniform(-8, 9)
+        output = source * max(filters) / 10.0 ** random.uniform(-8, 8.7)
         return scale(source), scale(max(output, 2.0**-27)), tuple(scale(f) for f in filters)
     source, output = random.uniform(0.001, 1.0, 2)
     per_step = 100 * 128 * np.sqrt(terms) * source / output

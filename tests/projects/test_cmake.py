@@ -69,7 +69,9 @@ def test_a_model_too_big_for_the_ram_does_not_link(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeModel, Conversation]]:
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FakeModel, Conversation]]:
     model = MODELS[request.param]
     folder = build(model, "host", tmp_path_factory.mktemp("host"))
     with Conversation([folder / "build" / "firmware.elf"]) as talk:
@@ -164,7 +166,9 @@ def test_the_library_in_somebodys_project(tmp_path: Path) -> None:
     )
     fill = "".join(f"  kws_input(&context)[{i}] = (int8_t){byte};\n" for i, byte in enumerate(given))
     (tmp_path / "main.c").write_text(
-        '#include <stdio.h>\n#include "kws.h"\nstatic kws_context context;\nint main(void) {\n' + fill + "  kws_run(&context);\n"
+        '#include <stdio.h>\n#include "kws.h"\nstatic kws_context context;\nint main(void) {\n'
+        + fill
+        + "  kws_run(&context);\n"
         '  for (int i = 0; i < KWS_OUTPUT_SIZE; i++) printf("%02x", (unsigned char)kws_output(&context)[i]);\n  return 0;\n}\n'
     )
     run(["cmake", "-B", "build"], cwd=tmp_path)

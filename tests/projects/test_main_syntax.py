@@ -14,7 +14,11 @@ STUBS = Path(__file__).resolve().parent / "stubs"
 
 
 def includes(framework: str, folder: Path, library: Path) -> list[str]:
-    places = [folder / "src", library, STUBS / framework] if framework in ("arduino", "espidf") else [folder / "src", library]
+    places = (
+        [folder / "src", library, STUBS / framework]
+        if framework in ("arduino", "espidf")
+        else [folder / "src", library]
+    )
     return [f"-I{place}" for place in places]
 
 
@@ -47,7 +51,9 @@ def test_cmake_sources(board: str, model: str, tmp_path: Path) -> None:
 def test_the_headers_are_good_cplusplus(tmp_path: Path) -> None:
     folder = write(project("pico", "arduino", "several"), tmp_path)
     source = tmp_path / "all.cpp"
-    source.write_text('#include "console.h"\n#include "model_io.h"\n#include "two_by_three.h"\nint main() { return 0; }\n')
+    source.write_text(
+        '#include "console.h"\n#include "model_io.h"\n#include "two_by_three.h"\nint main() { return 0; }\n'
+    )
     include = includes("arduino", folder, folder / "lib" / "two_by_three" / "src")
     run([tool("g++"), "-std=c++11", "-pedantic", *STRICT, "-fsyntax-only", *include, source])
 

@@ -71,7 +71,16 @@ def regions(board: str) -> list[tuple[int, int]]:
 
 
 def test_the_boards_that_renode_runs() -> None:
-    assert {"esp32", "esp32s3", "esp32c3", "nucleo_f446re", "nucleo_h743zi", "nano33ble", "bluepill", "mps3-an547"} <= set(WITH_RENODE)
+    assert {
+        "esp32",
+        "esp32s3",
+        "esp32c3",
+        "nucleo_f446re",
+        "nucleo_h743zi",
+        "nano33ble",
+        "bluepill",
+        "mps3-an547",
+    } <= set(WITH_RENODE)
     assert "pico" not in WITH_RENODE
 
 
@@ -129,7 +138,10 @@ def test_repl(board: str) -> None:
     assert renode is not None
     assert set(re.findall(r"^\w+: ([A-Za-z0-9.]+[A-Za-z0-9_]*) @ sysbus", text, re.MULTILINE)) <= TYPES
     for line in text.splitlines():
-        assert re.fullmatch(r"//.*|\w+: [\w.]+ @ sysbus (0x[0-9A-F]{8}|<0x[0-9A-F]{8}, \+0x[0-9A-F]+>)|\w+: [\w.]+ @ sysbus|    \S.*", line), line
+        assert re.fullmatch(
+            r"//.*|\w+: [\w.]+ @ sysbus (0x[0-9A-F]{8}|<0x[0-9A-F]{8}, \+0x[0-9A-F]+>)|\w+: [\w.]+ @ sysbus|    \S.*",
+            line,
+        ), line
     assert f'    cpuType: "{renode.core}"\n' in text
     spans = regions(board)
     for region in facts.memory:
@@ -170,7 +182,7 @@ def test_an_unknown_uart_is_refused(tmp_path: Path) -> None:
     text = (resource("boards") / "bluepill.toml").read_text().replace("UART.STM32_UART", "UART.Unheard")
     (tmp_path / "mine.toml").write_text(text)
     board = load_board(str(tmp_path / "mine.toml"))
-    with pytest.raises(UsageError, match="is 'UART.Unheard'") as error:
+    with pytest.raises(UsageError, match=r"is 'UART\.Unheard'") as error:
         wrap("platformio", LABELLED.library(), LABELLED.info(board, "arduino"))
     assert "UART.STM32_UART" in error.value.expected
 
@@ -199,7 +211,9 @@ def test_the_firmware_in_the_memories_of_the_repl(board: str, tmp_path: Path) ->
     """What the robot test does, on unicorn: an access outside of the memories and the UART stops it with an error."""
     pytest.importorskip("unicorn", reason="unicorn is not installed (pip install tinyc[emulate])")
     model = SEVERAL if board == "nano33ble" else LABELLED
-    machine = Machine(load_board(board), build(board, tmp_path, "several" if model is SEVERAL else "labelled"), regions(board))
+    machine = Machine(
+        load_board(board), build(board, tmp_path, "several" if model is SEVERAL else "labelled"), regions(board)
+    )
     said = machine.run_until(b"# ready")
     assert f"tinyc {model.name} self-test: PASS\n".encode() in said
     assert f"O {model.vector(0)[1].hex()} ".encode() in said

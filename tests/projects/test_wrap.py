@@ -16,7 +16,9 @@ from tinyc.boards import all_boards, load_board
 from tinyc.errors import UsageError
 from tinyc.projects import KINDS, default_kind, next_step, wrap
 
-REAL = [(board.name, framework) for board in all_boards().values() if board.platformio for framework in board.frameworks]
+REAL = [
+    (board.name, framework) for board in all_boards().values() if board.platformio for framework in board.frameworks
+]
 EMULATED = [board.name for board in all_boards().values() if board.is_emulated]
 EVERY = [(board.name, framework) for board in all_boards().values() for framework in board.frameworks]
 

@@ -17,6 +17,8 @@ def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
     def bind(layer: Layer) -> Binding:
         fields, shape = broadcast_fields(layer)
         pairs = quantized(multipliers(layer))
+        # All that is shifted is at most 2^28, which 30 bits send to zero as 31 would.
+        right_shift = [min(-shift, 30) for _, shift in pairs]
         low, high = activation_range(layer.attributes["activation"], layer.output)
         params = Params(
             "tinyc_add_params",
@@ -24,14 +26,14 @@ def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
                 **fields,
                 "input1_offset": -layer.input(0).zero_point,
                 "input1_multiplier": pairs[0][0],
-                "input1_right_shift": -pairs[0][1],
+                "input1_right_shift": right_shift[0],
                 "input2_offset": -layer.input(1).zero_point,
                 "input2_multiplier": pairs[1][0],
-                "input2_right_shift": -pairs[1][1],
+                "input2_right_shift": right_shift[1],
                 "input2_sign": sign,
                 "output_offset": layer.output.zero_point,
                 "output_multiplier": pairs[2][0],
-                "output_right_shift": -pairs[2][1],
+                "output_right_shift": right_shift[2],
                 "activation_min": low,
                 "activation_max": high,
             },

@@ -130,13 +130,13 @@ static void widen(const int8_t *pixel, int32_t depth, uint32_t *x) {
         __builtin_memcpy(&four, pixel, 4);
         pixel += 4;
         x[0] = (uint32_t)__sxtb16((int8x4_t)four);
-        x[2] = (uint32_t)__sxtb16((int8x4_t)__ror(four, 8));
+        x[2] = (uint32_t)__sxtb16((int8x4_t)(four >> 8 | four << 24));
         x += 4;
     }
     if (left > 0) {
-        const uint32_t first = (uint16_t)pixel[0];
-        const uint32_t second = left > 1 ? (uint16_t)pixel[1] : 0u;
-        const uint32_t third = left > 2 ? (uint16_t)pixel[2] : 0u;
+        const uint32_t first = (uint32_t)(uint16_t)pixel[0];
+        const uint32_t second = left > 1 ? (uint32_t)(uint16_t)pixel[1] : 0u;
+        const uint32_t third = left > 2 ? (uint32_t)(uint16_t)pixel[2] : 0u;
         x[0] = first | third << 16;
         x[2] = second;
     }
@@ -157,7 +157,7 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
     uint32_t *const x = scratch;
     int8_t *const spare = (int8_t *)(x + padded);
     const int32_t whole = filters & ~3;
-    const uint32_t *const stream_tail = stream + (padded + 16) * (whole / 4);
+    const int32_t *const stream_tail = stream + (padded + 16) * (whole / 4);
     frame f;
     f.x = x;
     f.x_end = x + padded;
