@@ -74,7 +74,7 @@ class Compilation:
         return self.memory.arena
 
     def run(self, inputs: Array) -> Array:
-        """Runs the compiled C natively on many samples.
+        """Runs the generated C natively on many samples (with portable kernels, which give the same bytes).
 
         Args:
             inputs: array [n, ...] of the model's input dtype (single-input models); each sample has the input's elements.
@@ -247,22 +247,34 @@ def _verification(
     if not names:
         return [], why_not
     inputs = [*options.inputs, *make_inputs(program.graph, options.count, options.seed)]
-    flag = OPTIMIZE[options.optimize]
-    results = [
-        verify(
-            name,
-            program,
-            library,
-            inputs,
-            emulator=engine,
-            layers=options.layers,
-            optimize=flag,
-            toolchain=options.toolchain,
-            progress=progress,
+    progress("computing the reference")
+    expected = [reference.run(program.graph, row) for row in inputs]
+    results = []
+    for engine in names:
+        subject, files = native(name, program, library) if engine == "host" else (program, library)
+        results.append(
+            verify(
+                name,
+                subject,
+                files,
+                inputs,
+                expected,
+                emulator=engine,
+                layers=options.layers,
+                optimize=OPTIMIZE[options.optimize],
+                toolchain=options.toolchain,
+                progress=progress,
+            )
         )
-        for engine in names
-    ]
     return results, ""
+
+
+def native(name: str, program: Program, library: Mapping[str, bytes]) -> tuple[Program, Mapping[str, bytes]]:
+    """The program and library as this computer can run them: with portable kernels in place of the core's own."""
+    if program.portable:
+        return program, library
+    portable = lower(program.graph, find_cpu("host"))
+    return portable, emit(portable, plan_memory(portable), name)
 
 
 def run_native(built: Compilation, inputs: Array) -> Array:
@@ -281,7 +293,8 @@ def run_native(built: Compilation, inputs: Array) -> Array:
             expected=f"{source.dtype} samples of {list(source.shape)}",
         )
     samples = array.reshape(-1, *source.shape)
-    streams = run_image(built.name, built.library, graph, [[sample] for sample in samples], "host", find_cpu("host"))
+    _, library = native(built.name, built.program, built.library)
+    streams = run_image(built.name, library, graph, [[sample] for sample in samples], "host", find_cpu("host"))
     size = sum(tensor.bytes for tensor in graph.output_tensors)
     first = [
         np.frombuffer(streams[i * size : i * size + target.bytes], DTYPES[target.dtype]) for i in range(len(samples))

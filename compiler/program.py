@@ -137,6 +137,11 @@ class Program:
     steps: tuple[Step, ...]
     storage: Mapping[int, int]
 
+    @property
+    def portable(self) -> bool:
+        """Whether every kernel is plain C that any core, and this computer, can run."""
+        return all(step.kernel.isa == "generic" for step in self.steps)
+
     def tensor_steps(self, root: int) -> Sequence[int]:
         """The steps that read or write memory of storage tensor `root`."""
         return [

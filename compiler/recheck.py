@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import __version__
+from . import __version__, reference
 from .boards import load_board
 from .emit import emit
 from .errors import ModelError, ToolError, UsageError
@@ -49,16 +49,24 @@ def recheck(
 ) -> tuple[EngineResult, ...]:
     """One result per emulator; see `tinyc.verify`."""
     subject = open_subject(target, board)
+    portable = subject.program.portable
+    if emulator == "host" and not portable:
+        title = subject.program.cpu.title
+        raise UsageError("--emulator", f"these sources have kernels for {title} only", hint="use unicorn or qemu")
     names, why_not = choose_engines(emulator, subject.program.cpu)
+    names = [name for name in names if name != "host" or portable]
     if not names:
         raise ToolError("--emulator", why_not, hint="`tinyc doctor` shows what is missing")
     sets = [*inputs, *make_inputs(subject.program.graph, count, seed)]
+    progress("computing the reference")
+    expected = [reference.run(subject.program.graph, row) for row in sets]
     return tuple(
         verify(
             subject.name,
             subject.program,
             subject.library,
             sets,
+            expected,
             emulator=name,
             layers=layers,
             optimize=subject.optimize,

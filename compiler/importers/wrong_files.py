@@ -61,9 +61,9 @@ def _starts(magic: bytes, what: str, hint: str) -> _Kind:
 
 
 def _empty(data: bytes) -> tuple[str, str] | None:
-    if data.strip(b"\0 \r\n\t"):
+    if data[:_HEAD].strip(b"\0 \r\n\t"):
         return None
-    what = "an empty file" if not data else f"{len(data)} bytes of zeros or blanks"
+    what = f"{len(data)} bytes that begin with zeros or blanks" if data else "an empty file"
     return what, "download, copy or convert the model again"
 
 

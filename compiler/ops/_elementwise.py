@@ -54,6 +54,13 @@ def rescale_fits(layer: Layer) -> str | None:
     )
 
 
+def float_scale_fits(layer: Layer) -> str | None:
+    """The scale between float32 and integers must be at least 2^-126, as vector units flush smaller numbers to zero."""
+    quantized = layer.output if layer.input(0).dtype == "float32" else layer.input(0)
+    floats = "float32" in (layer.input(0).dtype, layer.output.dtype)
+    return f"scale {quantized.scale}" if floats and quantized.scale < 2.0**-126 else None
+
+
 def one_input_graph(
     op: str,
     shape: tuple[int, ...],

@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Array, Graph, Layer
 from . import Op
 from ._constraints import dtype, not_empty, output_dtype, per_tensor
-from ._elementwise import one_input_graph, reference, same_shape
+from ._elementwise import float_scale_fits, one_input_graph, reference, same_shape
 
 
 def values(layer: Layer, x: Array) -> Array:
@@ -35,6 +35,7 @@ OP = Op(
         output_dtype("float32"),
         not_empty("input", 0),
         per_tensor("input", 0),
+        float_scale_fits,
     ),
     output_shapes=same_shape,
     reference=reference(values),

@@ -14,7 +14,7 @@ import numpy as np
 from ..graph import DTYPES, Array, Graph, Layer
 from . import Op
 from ._constraints import dtype, not_empty, output_dtype, per_tensor
-from ._elementwise import one_input_graph, reference, rescale, rescale_fits, same_shape
+from ._elementwise import float_scale_fits, one_input_graph, reference, rescale, rescale_fits, same_shape
 
 
 def values(layer: Layer, x: Array) -> Array:
@@ -68,6 +68,7 @@ OP = Op(
         _types_pair,
         per_tensor("8-bit input and the output", 0),
         _rescale_fits,
+        float_scale_fits,
     ),
     output_shapes=same_shape,
     reference=reference(values),

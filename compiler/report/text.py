@@ -66,7 +66,8 @@ def _flash_line(report: Report) -> tuple[str, str]:
     if flash.code is None or flash.total is None:
         return (
             "flash",
-            f"{flash.constants:,} B weights and tables; code not measured (needs a compiler for {report.cpu}, see tinyc doctor, and --verify)",
+            f"{flash.constants:,} B weights and tables; code not measured "
+            f"(needs a compiler for {report.cpu}, see tinyc doctor, and --verify)",
         )
     return (
         "flash",

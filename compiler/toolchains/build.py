@@ -120,7 +120,7 @@ def build_image(
     objects = _compile_all(compiler, everything, work / "src", [optimize, *_define_flags(defines)])
     support = _compile_all(compiler, startup, work / "startup", ["-O2"])
     paths = [_write(work, folder, made) for folder, made in (("startup", support), ("src", objects))]
-    elf, map_file = link(compiler, [*paths[0], *paths[1]], _script(cpu, machine), work, optimize)
+    elf, map_file = link(compiler, [*paths[0], *paths[1]], _script(cpu, machine), work)
     symbols, functions = read_symbols(elf)
     frames: dict[str, int] = {}
     for made in objects.values():

@@ -16,13 +16,13 @@ from .flags import FLAGS, HOST_LINK
 _SCRIPT = "image.ld"
 
 
-def link(toolchain: Toolchain, objects: Sequence[str], script: str, work: Path, optimize: str) -> tuple[Path, Path]:
+def link(toolchain: Toolchain, objects: Sequence[str], script: str, work: Path) -> tuple[Path, Path]:
     """Links `objects` (paths in `work`) with the linker script's text; image.elf and image.map in `work`."""
     (work / _SCRIPT).write_text(script)
     if toolchain.cpu.name == "host":
-        _link_host(toolchain, objects, work, optimize)
+        _link_host(toolchain, objects, work)
     elif toolchain.kind == "zig":
-        _link_zig(toolchain, objects, work, optimize)
+        _link_zig(toolchain, objects, work)
     elif toolchain.kind == "gcc":
         flags = FLAGS[toolchain.cpu.name].gcc or ()
         options = ["-nostdlib", "-static", f"-Wl,-T,{_SCRIPT},--gc-sections,-e,tinyc_reset,-Map=image.map"]
@@ -38,18 +38,21 @@ def _run(toolchain: Toolchain, command: Sequence[str], work: Path) -> str:
     return run_tool(toolchain, command, work, "linking")
 
 
-def _link_host(toolchain: Toolchain, objects: Sequence[str], work: Path, optimize: str) -> None:
+def _link_host(toolchain: Toolchain, objects: Sequence[str], work: Path) -> None:
     flags = FLAGS["host"]
     driver = [toolchain.tools["cc"], *(("cc", *(flags.zig or ())) if toolchain.kind == "zig" else ())]
     wants_map = toolchain.kind == "gcc" and sys.platform not in ("darwin", "win32")
     options = ["-Wl,-Map=image.map"] if wants_map else []
-    _run(toolchain, [*driver, optimize, *HOST_LINK, *options, *objects, "-o", "image.elf"], work)
+    _run(toolchain, [*driver, *HOST_LINK, *options, *objects, "-o", "image.elf"], work)
 
 
-def _link_zig(toolchain: Toolchain, objects: Sequence[str], work: Path, optimize: str) -> None:
-    """`zig cc` builds its compiler-rt but refuses -Map, so its lld runs once more with the arguments that it shows."""
+def _link_zig(toolchain: Toolchain, objects: Sequence[str], work: Path) -> None:
+    """`zig cc` builds its compiler-rt but refuses -Map, so its lld runs once more with the arguments that it shows.
+
+    -O2 whatever the sources got: it only selects which compiler-rt is built, which takes seconds the first time.
+    """
     flags = FLAGS[toolchain.cpu.name].zig or ()
-    options = [optimize, f"-Wl,-T,{_SCRIPT}", "-Wl,--gc-sections", "-Wl,-e,tinyc_reset", "-Wl,-z,max-page-size=4"]
+    options = ["-O2", f"-Wl,-T,{_SCRIPT}", "-Wl,--gc-sections", "-Wl,-e,tinyc_reset", "-Wl,-z,max-page-size=4"]
     zig = toolchain.tools["cc"]
     shown = _run(toolchain, [zig, "cc", *flags, *options, *objects, "-v", "-o", "image.elf"], work)
     commands = [line for line in shown.splitlines() if line.startswith("ld.lld ")]

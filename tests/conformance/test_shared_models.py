@@ -119,7 +119,8 @@ def check_compiled(name: str, cpu: str, engine: str) -> None:
     graph = run_passes(graph_of(MODELS[name]))
     program = lower(graph, CPUS[cpu])
     library = emit(program, plan_memory(program), "m")
-    result = verify("m", program, library, [random_inputs(graph, 12345)], emulator=engine, layers=True)
+    inputs = random_inputs(graph, 12345)
+    result = verify("m", program, library, [inputs], [reference.run(graph, inputs)], emulator=engine, layers=True)
     assert result.layers_compared == len(program.steps)
 
 

@@ -181,6 +181,32 @@ def test_counts_are_those_of_hand_counted_assembly(cpu: str, kind: str, emulator
     )
 
 
+ROUNDING = b"""
+void entry(volatile float *data);
+__attribute__((noinline)) void entry(volatile float *data) {
+  const float a = data[0];
+  data[1] = a * a;
+  data[2] = (a * a) - data[1]; /* 0, unless the multiplication is fused with the subtraction and not rounded */
+}
+int main(void) {
+  static volatile float data[3] = {1.0000001f};
+  entry(data);
+  return (data[2] == 0.0f) ? 0 : 1;
+}
+"""
+
+
+@pytest.mark.parametrize(("cpu", "kind"), [build for build in BUILDS if "fpu" in CPUS[build[0]].features])
+def test_no_fused_multiply_add(cpu: str, kind: str, tmp_path: Path) -> None:
+    """a * b + c rounds twice, as in the reference, also on cores with a fused instruction."""
+    image = build(CPUS[cpu], kind, tmp_path, {"main.c": ROUNDING})
+    emulators = choose_emulators(CPUS[cpu])
+    if not emulators:
+        need_qemu(CPUS[cpu])
+    for emulator in emulators:
+        emulator.run(image, b"", entry="entry", timeout=60)
+
+
 STACK = b"""
 #include <stdint.h>
 __attribute__((noinline)) void entry(uint32_t seed);

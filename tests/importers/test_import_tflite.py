@@ -548,7 +548,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 300568
 
 WRONG_FILES = {
     "empty": (b"", "an empty file", "download"),
-    "zeros": (bytes(5000), "5000 bytes of zeros", "download"),
+    "zeros": (bytes(5000), "5000 bytes that begin with zeros", "download"),
     "lfs": (LFS, "a git-lfs pointer", "git lfs pull"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "a Keras model or weights", "from_keras_model"),
     "keras": (

@@ -88,8 +88,10 @@ def test_what_is_out_of_range_saturates(kind: str, zero_point: int, low: int, hi
 
 
 def test_quotients_that_overflow_saturate() -> None:
-    graph = from_float("int8", 1e-40, 0, 3)
-    check_inputs(graph, [[np.array([3e38, -3e38, 5e-41], np.float32)]], tflm=False)
+    graph = from_float("int8", 2.0**-126, 0, 5)
+    values = np.array([3e38, -3e38, 1e-45, 2.0**-127, -(2.0**-127)], np.float32)
+    check_inputs(graph, [[values]], tflm=False)
+    assert reference.outputs(graph, [values])[0].tolist() == [127, -128, 0, 1, -1]
 
 
 def test_rules() -> None:
@@ -98,6 +100,7 @@ def test_rules() -> None:
     assert "int8 or uint8. Found: int16" in only_problem(with_tensor(graph, 1, dtype="int16"))
     assert "uint8 to uint8" in only_problem(with_tensor(graph, 1, dtype="uint8"))
     assert "2^30 times" in only_problem(with_tensor(graph, 1, quantization=Quantization((2.0**-40,), (0,))))
+    assert "2^-126" in only_problem(from_float("int8", 2.0**-127, 0))
     assert "no quantization" in only_problem(with_tensor(graph, 1, quantization=None))
     channels = Quantization((0.1, 0.2, 0.3), (0, 0, 0))
     assert "3 scales" in only_problem(with_tensor(graph, 1, quantization=channels))

@@ -2,7 +2,7 @@
 """`pio run` on generated projects, offline, and the firmware that comes out of it in QEMU.
 
 PlatformIO finds a private core folder, so nobody's ~/.platformio is touched; SCons is the one from PyPI; the platform is
-a stand-in (platform/), because the real ones can only be downloaded. Only the line `platform =` is exchanged.
+a stand-in (pio_platform/), because the real ones can only be downloaded. Only the line `platform =` is exchanged.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Pio:
 
 def make_platform(folder: Path) -> Path:
     """The stand-in with every real board, under its PlatformIO name."""
-    shutil.copytree(HERE / "platform", folder)
+    shutil.copytree(HERE / "pio_platform", folder)
     shutil.copytree(HERE / "stubs", folder / "stubs")
     shutil.copytree(resource("runtime_c") / "startup", folder / "startup")
     (folder / "link.ld").write_bytes(link_script(load_board("mps2-an386")))
