@@ -25,7 +25,7 @@ from .output import REPORT, manifest, write_files
 from .passes import run_passes
 from .plan import Arena
 from .program import Program
-from .projects import KINDS, ProjectInfo, TensorInfo, default_kind, wrap
+from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
 from .report import Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
 from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, run_image, verify
@@ -233,8 +233,12 @@ def _project(
         model_file=model_file,
         version=__version__,
         labels=graph.labels,
-        vectors=((b"".join(a.tobytes() for a in inputs), b"".join(a.tobytes() for a in results)),),
+        vectors=(Vector(_bytes(inputs), _bytes(results), options.seed),),
     )
+
+
+def _bytes(arrays: Sequence[Array]) -> bytes:
+    return b"".join(array.tobytes() for array in arrays)
 
 
 def _verification(

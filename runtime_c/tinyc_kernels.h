@@ -94,7 +94,7 @@ void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, c
 void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                                 int8_t *output);
 
-/* CONV_2D with a 1x1 filter and stride 1, for cores with the DSP extension. `stream` is packed at build time
+/* CONV_2D with a 1x1 filter and stride 1, and FULLY_CONNECTED with its rows as pixels, for cores with the DSP extension. `stream` is packed at build time
  * (compiler/targets/cortex_m_dsp/_stream.py): per four output channels, the last four padded with zeros,
  *     4 words: start values, the bias with the input offset folded in: of channel 0, channel 0 + 256 * channel 1, 2, 2 + 256 * 3;
  *     for each four k, the last padded with zeros: 4 words of weights, B * 256 + A in halfwords of channels (0, 1) and (2, 3)

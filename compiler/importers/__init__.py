@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""File → Graph. The only place that knows a file format."""

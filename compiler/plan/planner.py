@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from .arena import Arena, Buffer, aligned, peak, validate
-from .first_fit import Packing, Problem, climb, greedy, problem_of, repair
+from .first_fit import Packing, Problem, greedy, problem_of, repair
 from .reduction import Part, complete, reduce_problem
 from .search import Budget, search
 
@@ -43,7 +43,7 @@ def pack(problem: Problem, bound: int, effort: int) -> tuple[Packing, bool]:
         return Packing((), 0, "nothing to place"), True
     packing = greedy(problem, bound)
     if packing.height > bound and effort > 0:
-        packing = climb(problem, repair(problem, packing, bound), bound)
+        packing = repair(problem, packing, bound)
     if packing.height > bound and effort > 0:
         return _improve(problem, packing, bound, Budget(effort))
     return packing, packing.height == bound

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .first_fit import Packing, Problem
+from .first_fit import Packing, Problem, climb
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Budget:
     nodes: int
 
     def spend(self, placements: int, boxes: int) -> None:
-        self.nodes -= placements * (1 + boxes * boxes // 10_000)
+        self.nodes -= placements * (1 + boxes * boxes // 20_000)
 
 
 @dataclass(frozen=True)
@@ -216,22 +216,24 @@ class Search:
 def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budget) -> Outcome:
     """Look for a packing no higher than `limit`, better than `start`, and if possible no higher than `goal`.
 
-    First only packings that meet the goal are asked for, which prunes best, with half of the budget; then any better
-    one. `goal` < the height of `start`. When the outcome has the packing `start` and is exhausted, `start` is optimal.
+    `goal` must be below `start`. First only packings that meet the goal are asked for, which prunes best, with half of
+    the budget; then hill climbing brings `limit` down; then the tree is searched for anything better.
     """
-    known = start if start.height <= limit else None
     if len(problem.sizes) > MOST_BOXES or sum(problem.sizes) >= FAR // 4:
-        return Outcome(known, exhausted=False)
-    limit = min(limit, start.height - 1)
+        return Outcome(start if start.height <= limit else None, exhausted=False)
     half = Budget(budget.nodes // 2)
     budget.nodes -= half.nodes
     outcome = _runs(Search(problem, min(goal, limit), goal), half)
     budget.nodes += half.nodes
-    if outcome.packing is None and outcome.exhausted:
-        goal += 1
-    if outcome.packing is None and goal <= limit:
+    if outcome.packing is not None:
+        return outcome
+    goal += 1 if outcome.exhausted else 0
+    start = climb(problem, start, goal)
+    known = start if start.height <= limit else None
+    limit = min(limit, start.height - 1)
+    if goal <= limit:
         outcome = _runs(Search(problem, limit, goal), budget)
-    return Outcome(outcome.packing or known, outcome.exhausted)
+    return Outcome(outcome.packing or known, outcome.exhausted or goal > limit)
 
 
 def _runs(tree: Search, budget: Budget) -> Outcome:

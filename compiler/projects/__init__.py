@@ -10,9 +10,9 @@ from typing import Final
 from ..boards import Board
 from ..errors import UsageError, suggestion
 from . import c, cmake, platformio
-from .info import ProjectInfo, TensorInfo
+from .info import ProjectInfo, TensorInfo, Vector
 
-__all__ = ["KINDS", "ProjectInfo", "TensorInfo", "default_kind", "next_step", "wrap"]
+__all__ = ["KINDS", "ProjectInfo", "TensorInfo", "Vector", "default_kind", "next_step", "wrap"]
 
 _WRAPPERS: Final = {"platformio": platformio.wrap, "cmake": cmake.wrap, "c": c.wrap}
 _NEXT_STEPS: Final = {

@@ -48,6 +48,7 @@ def _tensor(info: ProjectInfo, direction: str, tensor: TensorInfo) -> dict[str, 
         "dtype": tensor.dtype,
         "bytes": tensor.bytes,
         "elements": tensor.elements,
+        "real": int(tensor.dtype == "float"),
         "suffix": tensor.suffix,
         "accessor": f"{info.name}_{direction}{tensor.suffix}",
         "macro": f"{info.name}_{direction}{tensor.suffix}_SIZE".upper(),
@@ -78,7 +79,7 @@ def values(info: ProjectInfo) -> dict[str, Any]:
         "output_bytes": info.output_bytes,
         "labelled": labelled,
         "label_text": ", ".join(_comment_text(label) for label in info.labels),
-        "vectors": [{"input": _rows(given), "output": _rows(wanted)} for given, wanted in info.vectors],
+        "vectors": [{"input": _rows(v.input), "output": _rows(v.output), "seed": v.seed} for v in info.vectors],
     }
 
 

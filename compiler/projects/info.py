@@ -30,6 +30,19 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """One reference inference: all input bytes, all output bytes, each in declaration order.
+
+    With `seed` the input is the generator's stream (`verification.vectors.random_inputs`), which the firmware makes itself,
+    so that a large input costs no flash.
+    """
+
+    input: bytes
+    output: bytes
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class ProjectInfo:
     """One model on one board.
 
@@ -40,7 +53,7 @@ class ProjectInfo:
         arena_bytes: sizeof(<name>_context).
         model_file: file name (no folder) of the model.
         version: of tinyc.
-        vectors: reference inferences: all input bytes, all output bytes, each in declaration order.
+        vectors: reference inferences for the self-test.
     """
 
     name: str
@@ -52,7 +65,7 @@ class ProjectInfo:
     model_file: str
     version: str
     labels: tuple[str, ...] = ()
-    vectors: tuple[tuple[bytes, bytes], ...] = ()
+    vectors: tuple[Vector, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
@@ -66,7 +79,7 @@ class ProjectInfo:
             raise UsageError(self.model_file, "has no input or no output", expected="at least one of each")
         sizes = (self.input_bytes, self.output_bytes)
         for index, vector in enumerate(self.vectors):
-            found = (len(vector[0]), len(vector[1]))
+            found = (len(vector.input), len(vector.output))
             if found != sizes:
                 where = f"reference vector {index} of {self.model_file}"
                 raise UsageError(where, f"has (input, output) bytes {found}", expected=str(sizes))

@@ -69,7 +69,7 @@ def renode_files(info: ProjectInfo, *, model_path: str, console_path: str) -> Ma
         "has_mve": "mve" in cpu.features,
         "vector_table": first_flash.origin if cpu.family == "cortex-m" else 0,
         "quiet_uart": renode.uart_model == "UART.ESP32_UART",
-        "golden": [(given.hex(), wanted.hex()) for given, wanted in info.vectors],
+        "golden": [(vector.input.hex(), vector.output.hex()) for vector in info.vectors],
         "model_path": model_path,
         "console_path": console_path,
         "uart_source": UART_SOURCES[renode.uart_model],

@@ -134,6 +134,28 @@ static void load_inputs(const uint8_t *source) {
   }
 }
 
+static uint8_t next_byte(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return (uint8_t)(*state >> 24);
+}
+
+static void generate_inputs(uint32_t state) {
+  for (size_t i = 0; i < the_model->input_count; i++) {
+    const console_buffer *input = &the_model->inputs[i];
+    if (input->real) {
+      float *values = input->data;
+      for (size_t j = 0; j < input->size / sizeof *values; j++) {
+        values[j] = (float)(int8_t)next_byte(&state) / 32.0f;
+      }
+    } else {
+      uint8_t *bytes = input->data;
+      for (size_t j = 0; j < input->size; j++) {
+        bytes[j] = next_byte(&state);
+      }
+    }
+  }
+}
+
 /* Index of the first output byte that differs from `expected`, or the number of output bytes. */
 static size_t first_difference(const uint8_t *expected, uint8_t *found) {
   size_t index = 0;
@@ -166,7 +188,11 @@ static size_t self_test(void) {
   size_t failures = 0;
   for (size_t i = 0; i < the_model->vector_count; i++) {
     uint8_t found = 0;
-    load_inputs(the_model->vector_inputs[i]);
+    if (the_model->vector_inputs[i] != NULL) {
+      load_inputs(the_model->vector_inputs[i]);
+    } else {
+      generate_inputs(the_model->vector_seeds[i]);
+    }
     const uint32_t micros = timed_run();
     const size_t index = first_difference(the_model->vector_outputs[i], &found);
     if (i == 0u) {

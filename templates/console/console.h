@@ -27,6 +27,7 @@ extern "C" {
 typedef struct {
   void *data;
   size_t size; /* bytes */
+  int real;    /* holds float */
 } console_buffer;
 
 typedef struct {
@@ -36,7 +37,8 @@ typedef struct {
   size_t input_count;
   const console_buffer *outputs;  /* output_count buffers, >= 1 */
   size_t output_count;
-  const uint8_t *const *vector_inputs;  /* vector_count arrays: all input bytes of one reference inference */
+  const uint8_t *const *vector_inputs;  /* vector_count arrays: all input bytes of one reference inference, or NULL: made from */
+  const uint32_t *vector_seeds;         /* this seed: x = x * 1664525 + 1013904223, byte = x >> 24; a float is (int8_t)byte / 32 */
   const uint8_t *const *vector_outputs; /* and the output bytes it must give */
   size_t vector_count;
   const char *const *labels;      /* label_count names of the elements of output 0; NULL without labels */

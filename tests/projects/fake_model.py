@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tinyc.boards import Board
-from tinyc.projects import ProjectInfo, TensorInfo
+from tinyc.projects import ProjectInfo, TensorInfo, Vector
 
 LABELS = ("yes", "no", 'a "quoted" one', "tab\there")
 
@@ -125,7 +125,7 @@ class FakeModel:
             model_file=f"{self.name}.tflite",
             version="0.1.0",
             labels=self.labels,
-            vectors=tuple(self.vector(seed) for seed in range(vectors)),
+            vectors=tuple(Vector(*self.vector(seed)) for seed in range(vectors)),
         )
 
     def _tensor(self, sizes: tuple[int, ...], index: int) -> TensorInfo:
@@ -167,6 +167,6 @@ MODELS = {"single": SINGLE, "labelled": LABELLED, "several": SEVERAL}
 
 def wrong(info: ProjectInfo) -> ProjectInfo:
     """The same project with the last byte of the last reference output off by one: its self-test must fail."""
-    given, wanted = info.vectors[-1]
+    given, wanted = info.vectors[-1].input, info.vectors[-1].output
     broken = wanted[:-1] + bytes([(wanted[-1] + 1) % 256])
-    return replace(info, vectors=(*info.vectors[:-1], (given, broken)))
+    return replace(info, vectors=(*info.vectors[:-1], Vector(given, broken)))

@@ -14,7 +14,7 @@ import pytest
 from fake_model import LABELLED, MODELS, SEVERAL, SINGLE
 from tinyc.boards import all_boards, load_board
 from tinyc.errors import UsageError
-from tinyc.projects import KINDS, default_kind, next_step, wrap
+from tinyc.projects import KINDS, Vector, default_kind, next_step, wrap
 
 REAL = [
     (board.name, framework) for board in all_boards().values() if board.platformio for framework in board.frameworks
@@ -158,7 +158,7 @@ def test_wrong_info_is_refused() -> None:
     with pytest.raises(UsageError, match="no C prefix"):
         replace(good, name="9lives")
     with pytest.raises(UsageError, match="reference vector 0"):
-        replace(good, vectors=((b"12", b"1234"),))
+        replace(good, vectors=(Vector(b"12", b"1234"),))
     with pytest.raises(UsageError, match="no input or no output"):
         replace(good, inputs=(), vectors=())
     with pytest.raises(UsageError, match="unknown kind of project 'platformi'") as error:
