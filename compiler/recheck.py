@@ -56,6 +56,7 @@ def recheck(
     names, why_not = choose_engines(emulator, subject.program.cpu)
     names = [name for name in names if name != "host" or portable]
     if not names:
+        why_not = why_not or f"these sources run on {subject.program.cpu.title} only, and no emulator of it is ready"
         raise ToolError("--emulator", why_not, hint="`tinyc doctor` shows what is missing")
     sets = [*inputs, *make_inputs(subject.program.graph, count, seed)]
     progress("computing the reference")

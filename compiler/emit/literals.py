@@ -31,9 +31,11 @@ def c_type(dtype: str) -> str:
 
 
 def float_literal(value: float) -> str:
-    """A float32 as a C literal that reads back as the same bits (9 significant digits)."""
-    if not np.isfinite(np.float32(value)):
-        raise ValueError(f"no C literal for {value}")
+    """A float32 as a C constant that reads back as the same bits (9 significant digits; any not-a-number is the quiet one)."""
+    if np.isnan(value):
+        return '__builtin_nanf("")'
+    if np.isinf(np.float32(value)):
+        return "__builtin_inff()" if value > 0 else "-__builtin_inff()"
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 

@@ -88,6 +88,8 @@ def problems(layer: Layer) -> list[str]:
         return [f"input {absent[0]} is absent"]
     if not layer.outputs:
         return ["no output found"]
+    if not layer.outputs:
+        return ["no outputs found, expected one"]
     for constraint in op.constraints:
         found = constraint(layer)
         if found is not None:

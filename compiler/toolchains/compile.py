@@ -75,7 +75,7 @@ def _dependencies(
     for program in toolchain.tools.values():
         stat = os.stat(program)
         compiler.append(f"{stat.st_size} {stat.st_mtime_ns}")
-    for part in (_RECIPE, *compiler, toolchain.cpu.name, repr(flags), *options, source):
+    for part in (_RECIPE, *compiler, toolchain.cpu.name, repr(flags), *flags.common, *ZIG_EXTRA, *options, source):
         yield part.encode()
     for name in _included(source, files):
         yield name.encode()

@@ -43,7 +43,7 @@ def _link_host(toolchain: Toolchain, objects: Sequence[str], work: Path) -> None
     driver = [toolchain.tools["cc"], *(("cc", *(flags.zig or ())) if toolchain.kind == "zig" else ())]
     wants_map = toolchain.kind == "gcc" and sys.platform not in ("darwin", "win32")
     options = ["-Wl,-Map=image.map"] if wants_map else []
-    _run(toolchain, [*driver, *HOST_LINK, *options, *objects, "-o", "image.elf"], work)
+    _run(toolchain, [*driver, "-O2", *HOST_LINK, *options, *objects, "-o", "image.elf"], work)
 
 
 def _link_zig(toolchain: Toolchain, objects: Sequence[str], work: Path) -> None:

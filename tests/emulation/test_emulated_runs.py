@@ -185,11 +185,14 @@ ROUNDING = b"""
 void entry(volatile float *data);
 __attribute__((noinline)) void entry(volatile float *data) {
   const float a = data[0];
-  data[1] = a * a;
-  data[2] = (a * a) - data[1]; /* 0, unless the multiplication is fused with the subtraction and not rounded */
+  const float product = data[1];
+  data[2] = (a * a) - product; /* 0, unless the multiplication is fused with the subtraction and not rounded */
 }
+__attribute__((noinline)) float square(volatile float *data);
+float square(volatile float *data) { return data[0] * data[0]; }
 int main(void) {
   static volatile float data[3] = {1.0000001f};
+  data[1] = square(data);
   entry(data);
   return (data[2] == 0.0f) ? 0 : 1;
 }

@@ -84,6 +84,13 @@ def test_flags_defines_and_compiler_belong_to_the_key(compiled: list[str]) -> No
         assert sorted(compiled) == ["a.c", "b.c"]
 
 
+def test_the_table_of_flags_belongs_to_the_key(compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_objects(SOURCES, HOST, toolchain="gcc")
+    monkeypatch.setattr("tinyc.toolchains.flags.COMMON", ("-std=c99", "-ffunction-sections"))
+    compile_objects(SOURCES, HOST, toolchain="gcc")
+    assert sorted(compiled) == ["a.c", "a.c", "b.c", "b.c"]
+
+
 def test_a_damaged_entry_is_made_again(compiled: list[str], tmp_path: Path) -> None:
     first = compile_objects(SOURCES, HOST, toolchain="gcc")
     for entry in (tmp_path / "cache").glob("*.o"):
