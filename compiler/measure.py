@@ -11,7 +11,7 @@ from .targets.cpus import Cpu
 from .toolchains import Objects, compile_objects
 
 #: Stack for the compiler's own helpers under a kernel (64-bit multiply, shift or division on small cores), in bytes.
-HELPER_STACK = 64
+HELPER_STACK = 128
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
 from .report import Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
 from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, run_image, verify
+from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
 
 VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
@@ -111,11 +112,14 @@ def compile_model(
     measurement = _measurement(library, program, name, options, progress)
     flash, stack = _figures(rows, measurement)
     check_fit(board, rows, ram_figures, flash, stack)
-    engines, not_verified = _verification(name, program, library, options, progress)
+    info = _project(name, graph, board, memory, Path(model).name, options)
+    files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": data}
+    if options.verify == "renode":
+        engines, not_verified = [verify_in_renode(files, board.name, info.vectors[0].output, progress)], ""
+    else:
+        engines, not_verified = _verification(name, program, library, options, progress)
     instructions = next((engine.layers for engine in engines if engine.layers), None)
     measured = next((engine.stack for engine in engines if engine.stack is not None), None)
-    files = dict(wrap(kind, library, _project(name, graph, board, memory, Path(model).name, options)))
-    files[f"{name}.tflite" if kind == "c" else f"model/{name}.tflite"] = data
     report = Report(
         tinyc=__version__,
         name=name,
@@ -125,6 +129,7 @@ def compile_model(
         cpu=cpu.name,
         optimize=options.optimize,
         format=kind,
+        seed=options.seed,
         macs=sum(row.macs for row in rows),
         layers=layer_rows(program, instructions),
         ram=ram_figures,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import __version__, reference
 from .boards import load_board
@@ -22,6 +23,7 @@ from .pipeline import model_name
 from .program import Program
 from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, verify
+from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
 
 
@@ -48,6 +50,8 @@ def recheck(
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[EngineResult, ...]:
     """One result per emulator; see `tinyc.verify`."""
+    if emulator == "renode":
+        return (_in_renode(target, progress),)
     subject = open_subject(target, board)
     portable = subject.program.portable
     if emulator == "host" and not portable:
@@ -78,6 +82,17 @@ def recheck(
     )
 
 
+def _in_renode(folder: Path, progress: Callable[[str], None]) -> EngineResult:
+    """The robot test of a project folder as it is now."""
+    if not folder.is_dir():
+        raise UsageError("--emulator", f"renode runs a project, '{folder}' is a file", hint="build it first, then verify the folder")
+    subject, board = _from_folder(folder), str(_report(folder)["board"])
+    outputs = reference.outputs(subject.program.graph, make_inputs(subject.program.graph, 1, _report(folder)["seed"])[0])
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and "build" not in path.relative_to(folder).parts]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return verify_in_renode(files, board, b"".join(array.tobytes() for array in outputs), progress)
+
+
 def open_subject(target: Path, board: str | None) -> Subject:
     """A build's folder with the C that is in it now, or a model compiled on the spot (for `board`, this computer by default)."""
     if not target.is_dir():
@@ -94,9 +109,20 @@ def _from_model(model: Path, board: str | None) -> Subject:
     return Subject(name, program, emit(program, plan_memory(program), name), OPTIMIZE["balanced"])
 
 
-def _from_folder(folder: Path) -> Subject:
+def _report(folder: Path) -> dict[str, Any]:
+    """report.json of a build; ModelError when there is none."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        return {key: report[key] for key in ("name", "format", "optimize", "board", "seed", "cpu", "layers", "tinyc")}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(
+            str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
+        ) from None
+
+
+def _from_folder(folder: Path) -> Subject:
+    report = _report(folder)
+    try:
         name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
         flag = OPTIMIZE[optimize]
         cpu, kernels, version = (

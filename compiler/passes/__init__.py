@@ -16,6 +16,12 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (fold_constants, drop_unused)
 
 def run_passes(graph: Graph) -> Graph:
     """`graph` after all passes. Raises ModelError when an operator is not supported, naming all of them at once."""
+    if not graph.inputs or not graph.outputs:
+        raise ModelError(
+            graph.source.file_name or "model",
+            f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs",
+            expected="at least one of each",
+        )
     check_supported(graph)
     for rewrite in PASSES:
         graph = rewrite(graph)

@@ -55,7 +55,7 @@ class Budget:
     nodes: int
 
     def spend(self, placements: int, boxes: int) -> None:
-        self.nodes -= placements * (1 + boxes * boxes // 20_000)
+        self.nodes -= (1 + placements) * (1 + boxes * boxes // 10_000)
 
 
 @dataclass(frozen=True)
@@ -178,13 +178,15 @@ class Search:
         load, total, size = load[busy], total[busy], self.size[rest]
         for _ in range(RAISES):
             late = (load > 0) & (heads + total[:, None] > self.limit)
-            rows = late.any(axis=1)
-            if not rows.any():
+            rows = np.flatnonzero(late.any(axis=1))
+            if not len(rows):
                 return heads
             ends = np.where(load[rows] > 0, heads + size, FAR)
-            two = np.partition(np.column_stack((ends, np.full(len(ends), FAR))), 1, axis=1)[:, :2]
-            others = np.where(ends == two[:, :1], two[:, 1:], two[:, :1])
-            raised = np.maximum(heads, np.where(late[rows], others, 0).max(axis=0))
+            each, earliest = np.arange(len(rows)), ends.argmin(axis=1)
+            bar = np.where(late[rows], ends[each, earliest][:, None], 0)
+            ends[each, earliest] = FAR
+            bar[each, earliest] = np.where(late[rows, earliest], ends.min(axis=1), 0)
+            raised = np.maximum(heads, bar.max(axis=0))
             if (raised == heads).all() or raised.max() > self.limit:
                 return raised
             heads = raised
@@ -233,7 +235,7 @@ def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budg
     limit = min(limit, start.height - 1)
     if goal <= limit:
         outcome = _runs(Search(problem, limit, goal), budget)
-    return Outcome(outcome.packing or known, outcome.exhausted or goal > limit)
+    return Outcome(outcome.packing or known, outcome.exhausted)
 
 
 def _runs(tree: Search, budget: Budget) -> Outcome:

@@ -85,6 +85,7 @@ class Report:
     cpu: str
     optimize: str
     format: str
+    seed: int
     macs: int
     layers: tuple[LayerRow, ...]
     ram: Ram
