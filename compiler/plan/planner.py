@@ -12,7 +12,7 @@ from .reduction import Part, complete, reduce_problem
 from .search import Budget, search
 
 #: Default limit of search nodes (placements tried).
-EFFORT = 20_000
+EFFORT = 15_000
 
 
 def allocate(buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFORT) -> Arena:

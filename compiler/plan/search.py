@@ -19,7 +19,6 @@ MiniMalloc (ASPLOS 2023).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +38,8 @@ DEAD_SETS = 100_000
 TABLE = 2_000_000
 #: Larger problems are not searched: the search works on tables of boxes × boxes.
 MOST_BOXES = 1_000
+#: Numbers in the tables of a node that count as one more node.
+CELLS = 4_000
 #: Rounds of raising heads per node; more rounds cost more than they prune.
 RAISES = 2
 #: Nodes of the first run; see `_runs`.
@@ -47,15 +48,15 @@ FIRST_RUN = 500
 
 @dataclass
 class Budget:
-    """How many more nodes (placements tried) the search may look at.
+    """How many more nodes the search may look at: positions visited and placements tried.
 
-    With more than a hundred boxes to place a node counts more, as it takes longer.
+    A node with large tables counts more, so that the time is about the same for few boxes and for many.
     """
 
     nodes: int
 
-    def spend(self, placements: int, boxes: int) -> None:
-        self.nodes -= (1 + placements) * (1 + boxes * boxes // 10_000)
+    def spend(self, placements: int, cells: int) -> None:
+        self.nodes -= (1 + placements) * (1 + cells // CELLS)
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,10 @@ class Search:
         ends = node.heads + self.size[node.rest]
         near = self.touch[np.ix_(node.rest, node.rest)]
         picks = self._distinct(node.rest, rivals(near, node.heads, ends))
-        budget.spend(len(picks), len(node.rest))
         heads = np.maximum(node.heads, np.where(near[picks], ends[picks, None], 0))
         heads[np.arange(len(picks)), picks] = node.heads[picks]
-        bounds = self._bounds(node.rest, heads)
+        bounds, cells = self._bounds(node.rest, heads)
+        budget.spend(len(picks), cells)
         size, span, start = self.size[node.rest][picks], self.span[node.rest][picks], node.heads[picks]
         keys = ((-span, -size, start), (-span, start, -size), (-size, start, -span))[taste]
         node.branches = [(int(picks[i]), heads[i]) for i in np.lexsort(keys)[::-1] if bounds[i] <= self.limit]
@@ -194,25 +195,24 @@ class Search:
 
     def _distinct(self, rest: Ints, picks: Ints) -> Ints:
         """Drop the boxes that have a twin among the picks before them."""
-        seen: set[int] = set()
-        kept = [p for p in picks.tolist() if not (self.twin[int(rest[p])] in seen or seen.add(self.twin[int(rest[p])]))]
-        return np.array(kept, dtype=np.int64)
+        first = np.unique(self.twin[rest[picks]], return_index=True)[1]
+        return picks[np.sort(first)]
 
-    def _bounds(self, rest: Ints, heads: Ints) -> Ints:
-        """Per row of `heads`, the height that the boxes of `rest` reach at least.
+    def _bounds(self, rest: Ints, heads: Ints) -> tuple[Ints, int]:
+        """Per row of `heads`, the height that the boxes of `rest` reach at least; and how large the table for it was.
 
         At one step, the boxes whose head is h or higher must all lie above h: h + their sizes is a bound, for every h.
         """
         load = self.load[:, rest]
         load = load[load.sum(axis=1) + heads.max() > self.limit]
         if not len(load):
-            return np.zeros(len(heads), dtype=np.int64)
+            return np.zeros(len(heads), dtype=np.int64), 0
         order = np.argsort(-heads, axis=1, kind="stable")
         falling = np.take_along_axis(heads, order, axis=1)
         rows = max(1, TABLE // load.size)
         chunks = [slice(i, i + rows) for i in range(0, len(heads), rows)]
         bounds = [(np.cumsum(load[:, order[at]], axis=2) + falling[at]).max(axis=(0, 2)) for at in chunks]
-        return np.concatenate(bounds)
+        return np.concatenate(bounds), load.size
 
 
 def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budget) -> Outcome:
@@ -283,7 +283,8 @@ def step_sets(problem: Problem) -> Ints:
     return np.array(rows, dtype=np.int64)
 
 
-def twins(problem: Problem, alive: Ints) -> Sequence[int]:
+def twins(problem: Problem, alive: Ints) -> Ints:
     """Per box, the first box with the same size that is alive at the same steps."""
     first: dict[tuple[int, bytes], int] = {}
-    return [first.setdefault((size, alive[:, i].tobytes()), i) for i, size in enumerate(problem.sizes)]
+    keys = [(size, alive[:, i].tobytes()) for i, size in enumerate(problem.sizes)]
+    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], dtype=np.int64)

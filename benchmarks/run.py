@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the models again and writes the tables of benchmarks/README.md and README.md.
+
+The MLPerf Tiny models are taken from `shared/models/mlperf_tiny` beside the repository when it is there; the examples are always measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from tinyc.bench import Row, bench
+from tinyc.targets.cpus import CPUS
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ROOT / "benchmarks" / "tflm_cmsis_nn.json"
+MLPERF = ROOT.parent / "shared" / "models" / "mlperf_tiny"
+BOARDS = ("mps2-an386", "mps2-an500", "mps3-an547", "mps2-an385", "mps2-an385-m0plus", "riscv32-virt", "esp32")
+EXAMPLES = [ROOT / "examples" / name / f"{name}.tflite" for name in ("kws", "digits", "sine")]
+COMMAND = "tinyc bench MODEL --board BOARD --compare benchmarks/tflm_cmsis_nn.json --layers"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--boards", nargs="+", default=list(BOARDS))
+    options = parser.parse_args()
+    mlperf = [path for name in ("kws", "vww", "ic", "ad") if (path := MLPERF / f"{name}.tflite").is_file()]
+
+    def progress(text: str) -> None:
+        if " on " in text:
+            print(text, file=sys.stderr)
+
+    rows = bench([*mlperf, *EXAMPLES], options.boards, compare=PEERS, progress=progress)
+    page = ROOT / "benchmarks" / "README.md"
+    replace(page, table(rows) + "\n\n" + layers([r for r in rows if r.board == "mps2-an386" and r.peer is not None]))
+    if any(row.peer is not None and row.board == "mps2-an386" for row in rows):
+        replace(ROOT / "README.md", summary([r for r in rows if r.board == "mps2-an386" and r.peer is not None]))
+    print(page.read_text(encoding="utf-8"))
+    return 0
+
+
+def replace(path: Path, text: str) -> None:
+    """Puts `text` between the markers of a Markdown file."""
+    old = path.read_text(encoding="utf-8")
+    pattern = r"(<!-- benchmarks:begin -->\n).*?(<!-- benchmarks:end -->)"
+    path.write_text(re.sub(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL), encoding="utf-8")
+
+
+def table(rows: list[Row]) -> str:
+    """Every model on every board."""
+    lines = [
+        "| model | core | instructions | per MAC | peer's | share | RAM B | peer's | flash B | peer's | stack B | counted in | compiler |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        arm = CPUS[row.cpu].family == "cortex-m" and row.peer is not None
+        cells = [
+            row.model,
+            CPUS[row.cpu].title,
+            number(row.instructions),
+            f"{row.per_mac:.2f}" if row.per_mac is not None else "",
+            number(row.peer_instructions),
+            f"{row.ratio:.2f}" if row.ratio is not None else "",
+            number(row.ram),
+            number(row.peer.ram if arm and row.peer else None),
+            number(row.flash),
+            number(row.peer.flash if arm and row.peer else None),
+            number(row.stack),
+            row.emulator,
+            row.toolchain,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def layers(rows: list[Row]) -> str:
+    """Per layer, on the Cortex-M4."""
+    parts = []
+    for row in rows:
+        lines = [
+            f"### {row.model}, layer by layer, {CPUS[row.cpu].title}",
+            "",
+            "| | operator | output | kernel | MACs | instructions | per MAC |",
+        ]
+        lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+        for layer in row.layers:
+            shape = "×".join(str(extent) for extent in layer.output_shape)
+            per_mac = f"{layer.instructions / layer.macs:.2f}" if layer.instructions and layer.macs else ""
+            macs = number(layer.macs) if layer.macs else ""
+            lines.append(
+                f"| {layer.index} | {layer.op} | {shape} | `{layer.kernel}` | {macs} | {number(layer.instructions)} | {per_mac} |"
+            )
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def summary(rows: list[Row]) -> str:
+    """The README's table: Cortex-M4, ours against TFLM with CMSIS-NN."""
+    names = {
+        "kws": "keyword spotting",
+        "vww": "visual wake words",
+        "ic": "image classification",
+        "ad": "anomaly detection",
+    }
+    lines = [
+        "MLPerf Tiny int8 models on a Cortex-M4: exact instruction counts in emulation, outputs byte-equal, the same compiler (gcc 12).",
+        "TensorFlow Lite Micro with CMSIS-NN is in its best build for each number. All cores, every layer: `benchmarks/README.md`.",
+        "",
+        "| | instructions: tinyc | TFLM + CMSIS-NN | RAM: tinyc | TFLM | flash with weights: tinyc | TFLM |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        peer = row.peer
+        assert peer is not None
+        lines.append(
+            f"| {names.get(row.model, row.model)} | **{number(row.instructions)}** | {number(row.peer_instructions)} "
+            f"| **{number(row.ram)}** | {number(peer.ram)} | **{number(row.flash)}** | {number(peer.flash)} |"
+        )
+    return "\n".join(lines)
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
