@@ -5,28 +5,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .errors import ModelError
-from .graph import Graph, Layer
+from .graph import Graph
 from .ops import all_ops
 from .program import Program, Step
-from .targets import Kernel, kernels_for
+from .select import select
 from .targets.cpus import Cpu
 
 #: What a build optimizes for, and the compiler flag that goes with it.
 OPTIMIZE: Mapping[str, str] = {"speed": "-O2", "balanced": "-O2", "size": "-Os"}
 
 
-def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced") -> Program:
-    """Kernel calls for `graph` on `cpu`: the best applicable kernel per layer. Views cost no call."""
+def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced", flash_budget: int | None = None) -> Program:
+    """Kernel calls for `graph` on `cpu`, chosen for `optimize` within `flash_budget` bytes. Views cost no call."""
+    layers = list(graph.layers())
+    computed = [layer for layer in layers if not all_ops()[layer.op].view]
+    chosen = iter(select(computed, cpu, optimize, flash_budget))
     steps: list[Step] = []
     storage = {index: index for index in graph.inputs}
     last_use = _last_use(graph)
-    for position, layer in enumerate(graph.layers()):
+    for position, layer in enumerate(layers):
         if all_ops()[layer.op].view:
             storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
             continue
-        kernel = choose(layer, cpu, optimize)
-        step = Step(len(steps), layer, kernel, kernel.bind(layer))
+        candidate = next(chosen)
+        step = Step(len(steps), layer, candidate.kernel, candidate.binding)
         for output in layer.node.outputs:
             storage[output] = output
         shared = _in_place_input(step, position, storage, last_use, graph)
@@ -34,20 +36,6 @@ def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced") -> Program:
             storage[layer.node.outputs[0]] = shared
         steps.append(step)
     return Program(graph, cpu, tuple(steps), storage)
-
-
-def choose(layer: Layer, cpu: Cpu, optimize: str) -> Kernel:
-    """The kernel of `cpu` for `layer` with the fewest estimated instructions; for `size` the portable one, which is the smallest."""
-    eligible = [kernel for kernel in kernels_for(cpu).get(layer.op, ()) if kernel.applies(layer)]
-    if optimize == "size":
-        eligible = [kernel for kernel in eligible if kernel.isa == "generic"] or eligible
-    if not eligible:
-        raise ModelError(
-            layer.where,
-            f"no kernel for {cpu.title}",
-            hint="please report this: every operator that is taken has a kernel",
-        )
-    return min(eligible, key=lambda kernel: kernel.cost(layer))
 
 
 def _last_use(graph: Graph) -> dict[int, int]:

@@ -98,6 +98,16 @@ class Binding:
     scratch: int = 0
     in_place: tuple[int, ...] = ()
 
+    def passed(self, layer: Layer) -> tuple[int, ...]:
+        """Positions of `layer`'s inputs that the call points to, absent ones left out."""
+        positions: list[int] = []
+        for argument in self.args:
+            if isinstance(argument, Input):
+                positions.append(argument.position)
+            elif isinstance(argument, InputArray):
+                positions.extend(range(len(layer.inputs)))
+        return tuple(position for position in positions if layer.optional(position) is not None)
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -110,13 +120,7 @@ class Step:
 
     def passed_inputs(self) -> tuple[int, ...]:
         """Positions of the inputs that the call points to, absent ones left out."""
-        positions: list[int] = []
-        for argument in self.binding.args:
-            if isinstance(argument, Input):
-                positions.append(argument.position)
-            elif isinstance(argument, InputArray):
-                positions.extend(range(len(self.layer.inputs)))
-        return tuple(position for position in positions if self.layer.optional(position) is not None)
+        return self.binding.passed(self.layer)
 
     def passed_constants(self) -> tuple[int, ...]:
         """Indices of the constant tensors that the call points to, each once."""

@@ -113,6 +113,40 @@ typedef struct {
 void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                            void *scratch);
 
+/* CONV_2D with one group and no dilation, and FULLY_CONNECTED with its rows as pixels, for Helium (Cortex-M55, M85): a matrix product of
+ * patches, four pixels at a time. `stream` is packed at build time (compiler/targets/cortex_m_mve/_gemm.py): per four output channels,
+ * the last four padded with zeros, first channels 0 and 2, then 1 and 3: for each 16 k (k = (ky, kx, i), the last padded with zeros) 16
+ * bytes of weights of either channel; then a record of either channel: the bias with the input offset folded in, the multiplier, the
+ * shift (0 to -31); with `ties` != 0 another two words, 1 for each channel with a shift below 0, else 0.
+ * Accumulators are modulo 2^32. A `ties` of 0 is for layers whose activation_min is at least the output zero point.
+ * scratch: queue * (depth rounded up to 16) bytes, depth = filter_height * filter_width * input_depth, and another 4 * (output_depth
+ * rounded up to 4) bytes where output_depth or the output's address is no multiple of 4; 16-byte aligned for speed. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t input_zero_point;
+    int32_t output_zero_point;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t ties;
+    int32_t queue;           /* patches in scratch, a multiple of 4 */
+    int32_t direct;          /* 1x1, stride 1: so many pixels are read in place, 16 bytes at a time: none may reach past the input */
+} tinyc_conv_2d_mve_params;
+
+void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                          void *scratch);
+
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
 
 /* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]

@@ -10,9 +10,12 @@ from .arena import Arena, Buffer, aligned, peak, validate
 from .first_fit import Packing, Problem, greedy, problem_of, repair
 from .reduction import Part, complete, reduce_problem
 from .search import Budget, search
+from .step_order import count_pairs, in_step_order
 
 #: Default limit of search nodes (placements tried).
-EFFORT = 15_000
+EFFORT = 12_000
+#: With more pairs of buffers alive at once (2,000 buffers that never die), only one quick method is used.
+MOST_PAIRS = 2_000_000
 
 
 def allocate(buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFORT) -> Arena:
@@ -31,8 +34,12 @@ def allocate(buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFOR
     bound, step, live = peak(buffers, alignment)
     sizes = [aligned(buffer.size, alignment) for buffer in buffers]
     unit = math.gcd(*sizes) or alignment
-    problem = problem_of([size // unit for size in sizes], [b.first for b in buffers], [b.last for b in buffers])
-    packing, proved = pack(problem, bound // unit, effort)
+    boxes = [size // unit for size in sizes], [b.first for b in buffers], [b.last for b in buffers]
+    if count_pairs(*boxes[1:]) > MOST_PAIRS:
+        packing = in_step_order(*boxes)
+        proved = packing.height * unit == bound
+    else:
+        packing, proved = pack(problem_of(*boxes), bound // unit, effort)
     offsets = {buffer.id: offset * unit for buffer, offset in zip(buffers, packing.offsets, strict=True)}
     return Arena(packing.height * unit, alignment, offsets, bound, proved, step, live, packing.method)
 

@@ -33,7 +33,8 @@ class Kernel:
         bind: packs constants and says how the function is called.
         cost: estimated instructions for a layer; the cheapest applicable kernel is chosen.
         applies: on which layers it may be used.
-        isa: filled in by discovery: the folder it lives in.
+        isa: the folder it lives in.
+        code: bytes of its code (Cortex-M4 or its own core, gcc -O2), for the choice between kernels.
     """
 
     function: str
@@ -42,6 +43,7 @@ class Kernel:
     cost: Callable[[Layer], float]
     applies: Callable[[Layer], bool] = always
     isa: str = "generic"
+    code: int = 0
 
 
 @cache

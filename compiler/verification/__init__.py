@@ -27,6 +27,9 @@ __all__ = ["EngineResult", "choose_engines", "harness", "run_image", "vectors", 
 #: Seconds after which an emulated run counts as hung.
 TIMEOUT = 600.0
 
+#: What lies before and behind the model's context while it runs, and must still be there at the end.
+GUARD = bytes([0xA5]) * 64
+
 
 @dataclass(frozen=True)
 class EngineResult:
@@ -81,7 +84,7 @@ def verify(
         toolchain=image.toolchain,
         proves=proves(cpu, engine.name),
         inputs=len(input_sets),
-        bytes_compared=len(run.output),
+        bytes_compared=len(run.output) - 2 * len(GUARD),
         layers_compared=layers_compared,
         instructions=run.instructions / run.calls if run.instructions is not None and run.calls else None,
         layers=run.layers,
@@ -130,7 +133,10 @@ def run_image(
     stdin = b"".join(array.tobytes() for inputs in input_sets for array in inputs)
     with tempfile.TemporaryDirectory(prefix="tinyc-") as work:
         image = build_image(sources, cpu, Path(work))
-        return find_emulator(emulator, cpu).run(image, stdin, entry=f"{name}_run", timeout=TIMEOUT).output
+        output = find_emulator(emulator, cpu).run(image, stdin, entry=f"{name}_run", timeout=TIMEOUT).output
+    if not output.endswith(GUARD + GUARD):
+        raise MismatchError(name, "the program wrote outside of its context")
+    return output[: -2 * len(GUARD)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +202,10 @@ class _Check:
                     return self._where(
                         index
                     ), f"{_element_text(tensor, want, chunk)} (input set {number}, {self.engine.name})"
-        if position != len(found):
-            return self.name, f"the program wrote {len(found)} bytes of {what}, expected {position}"
+        if position + 2 * len(GUARD) != len(found):
+            return self.name, f"the program wrote {len(found) - 2 * len(GUARD)} bytes of {what}, expected {position}"
+        if found[position:] != GUARD + GUARD:
+            return f"{self.name}_run", f"wrote outside of {self.name}_context ({self.engine.name})"
         return None
 
     def _where(self, index: int) -> str:
@@ -211,7 +219,7 @@ def harness(name: str, graph: Graph) -> bytes:
     """The C main of a verification image."""
     template = environment().get_template("verify/main.c.j2")
     inputs, outputs = ports(graph, graph.inputs, graph.input_names), ports(graph, graph.outputs, graph.output_names)
-    return template.render(version=__version__, name=name, inputs=inputs, outputs=outputs).encode()
+    return template.render(version=__version__, name=name, inputs=inputs, outputs=outputs, guard=GUARD).encode()
 
 
 def _element_text(tensor: Tensor, want: Array, chunk: bytes) -> str:

@@ -44,7 +44,9 @@ def verify_in_renode(
     failed = [name for name, passed in run.tests.items() if not passed]
     if failed or not run.passed:
         last = "\n    ".join(run.log.strip().splitlines()[-12:])
-        raise MismatchError(f"board '{board}' in Renode", f"{', '.join(failed) or 'the robot test'} failed:\n    {last}")
+        raise MismatchError(
+            f"board '{board}' in Renode", f"{', '.join(failed) or 'the robot test'} failed:\n    {last}"
+        )
     if run.output != expected * len(run.tests):
         raise MismatchError(
             f"board '{board}' in Renode", f"printed {run.output.hex() or 'no output bytes'}", expected=expected.hex()

@@ -54,7 +54,9 @@ def tinyc(*arguments: str | Path) -> Result:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def int8(name: str, shape: tuple[int, ...], data: np.ndarray | None = None) -> Tensor:
@@ -89,7 +91,10 @@ def float_model(path: Path) -> Path:
         Tensor("softmax/Softmax", (1, 3), "float32"),
     )
     attributes = {"activation": "NONE", "weights_format": "DEFAULT", "keep_num_dims": False}
-    nodes = (Node("FULLY_CONNECTED", (0, 1, -1), (2,), attributes, 1, 0), Node("SOFTMAX", (2,), (3,), {"beta": 1.0}, 1, 1))
+    nodes = (
+        Node("FULLY_CONNECTED", (0, 1, -1), (2,), attributes, 1, 0),
+        Node("SOFTMAX", (2,), (3,), {"beta": 1.0}, 1, 1),
+    )
     return save(path, Graph(tensors, nodes, (0,), (3,), ("x",), ("y",)))
 
 
@@ -113,7 +118,14 @@ def wide_model(path: Path, side: int = 96) -> Path:
     tensors = (int8("image", shape), int8("left", shape), int8("right", shape), int8("sum", shape))
     nodes = (
         Node("RELU", (0,), (1,), {}, 1, 0),
-        Node("MAX_POOL_2D", (0,), (2,), {"padding": "SAME", "stride": (1, 1), "window": (3, 3), "activation": "NONE"}, 1, 1),
+        Node(
+            "MAX_POOL_2D",
+            (0,),
+            (2,),
+            {"padding": "SAME", "stride": (1, 1), "window": (3, 3), "activation": "NONE"},
+            1,
+            1,
+        ),
         Node("ADD", (1, 2), (3,), {"activation": "NONE"}, 1, 2),
     )
     return save(path, Graph(tensors, nodes, (0,), (3,), ("image",), ("sum",)))

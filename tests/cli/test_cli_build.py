@@ -28,14 +28,35 @@ def test_help(arguments: tuple[str, ...]) -> None:
     assert shown.code == 0 and shown.err == ""
     assert shown.out.startswith("Usage: tinyc") and shown.out == tinyc(*arguments, "-h").out
     if not arguments:
-        assert re.findall(r"^  (\w+) ", shown.out.split("Commands:")[1], re.MULTILINE)[:3] == ["build", "verify", "inspect"]
+        assert re.findall(r"^  (\w+) ", shown.out.split("Commands:")[1], re.MULTILINE)[:3] == [
+            "build",
+            "verify",
+            "inspect",
+        ]
 
 
 def test_help_states_the_exit_codes_and_the_choices() -> None:
     words = tinyc("build", "--help").words
-    for part in ("0 done", "1 the model", "2 usage", "3 does not fit", "4 a tool is missing", "5 verification mismatch"):
+    for part in (
+        "0 done",
+        "1 the model",
+        "2 usage",
+        "3 does not fit",
+        "4 a tool is missing",
+        "5 verification mismatch",
+    ):
         assert part in words
-    for option in ("--board", "--output", "--name", "--format", "--optimize", "--verify", "--input", "--json", "speed|balanced|size"):
+    for option in (
+        "--board",
+        "--output",
+        "--name",
+        "--format",
+        "--optimize",
+        "--verify",
+        "--input",
+        "--json",
+        "speed|balanced|size",
+    ):
         assert option in words
 
 
@@ -50,7 +71,10 @@ def test_every_format(board: str, given: str | None, kind: str, file: str, tmp_p
     assert set(contents(folder)) == set(report["files"]) | {"report.json"}
     assert f"project {folder}" in shown.words
     next_line = next(line for line in shown.out.splitlines() if line.startswith("next"))
-    assert str(folder) in next_line and {"platformio": "pio run", "cmake": "cmake --build", "c": "#include"}[kind] in next_line
+    assert (
+        str(folder) in next_line
+        and {"platformio": "pio run", "cmake": "cmake --build", "c": "#include"}[kind] in next_line
+    )
 
 
 @pytest.mark.parametrize("model", EXAMPLES.values(), ids=EXAMPLES)
@@ -70,10 +94,16 @@ def test_the_table_says_what_the_report_says(model: Path, tmp_path: Path) -> Non
         assert row["instructions"] is not None and f"{row['instructions']:,}" in cells
     ram, flash, stack = report["ram"], report["flash"], report["stack"]
     words = shown.words
-    assert f"{ram['arena']:,} B arena (input {ram['input']:,}, output {ram['output']:,}, scratch {ram['scratch']:,};" in words
+    assert (
+        f"{ram['arena']:,} B arena (input {ram['input']:,}, output {ram['output']:,}, scratch {ram['scratch']:,};"
+        in words
+    )
     assert f"{flash['total']:,} B: weights and tables {flash['constants']:,}, code {flash['code']:,};" in words
     assert f"at most {stack['bound']:,} B, {stack['measured']:,} B seen" in words
-    assert f"{report['fit']['flash_percent']} % of the board" in words and f"{report['fit']['ram_percent']} % of the board" in words
+    assert (
+        f"{report['fit']['flash_percent']} % of the board" in words
+        and f"{report['fit']['ram_percent']} % of the board" in words
+    )
     engines = {engine["emulator"]: engine for engine in report["verification"]}
     assert set(engines) == {"host", "unicorn"}
     assert f"{engines['unicorn']['instructions']:,.0f} instructions per inference" in words
@@ -88,7 +118,9 @@ def test_json_is_the_report_and_the_folder(tmp_path: Path) -> None:
     printed = json.loads(shown.out)
     assert printed.pop("folder") == str(folder)
     assert printed == json.loads((folder / "report.json").read_text())
-    assert {"layers", "ram", "flash", "stack", "fit", "verification", "macs", "sha256", "tinyc", "files"} <= set(printed)
+    assert {"layers", "ram", "flash", "stack", "fit", "verification", "macs", "sha256", "tinyc", "files"} <= set(
+        printed
+    )
 
 
 def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +130,10 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tinyc("build", model, "-b", "esp32", "--verify", "none").code == 0
     assert (tmp_path / "my_model-esp32" / "lib" / "my_model" / "src" / "my_model.h").is_file()
     assert tinyc("build", model, "-b", "esp32", "--verify", "none", "--name", "wave").code == 0
-    assert b"void wave_run(wave_context *ctx);" in (tmp_path / "wave-esp32" / "lib" / "wave" / "src" / "wave.h").read_bytes()
+    assert (
+        b"void wave_run(wave_context *ctx);"
+        in (tmp_path / "wave-esp32" / "lib" / "wave" / "src" / "wave.h").read_bytes()
+    )
 
 
 def test_hostile_file_and_folder_names(tmp_path: Path) -> None:
@@ -119,13 +154,18 @@ def test_hostile_file_and_folder_names(tmp_path: Path) -> None:
 
 
 def test_framework(tmp_path: Path) -> None:
-    assert tinyc("build", SINE, "-b", "esp32", "--framework", "espidf", "--verify", "none", "-o", tmp_path / "idf").code == 0
+    assert (
+        tinyc("build", SINE, "-b", "esp32", "--framework", "espidf", "--verify", "none", "-o", tmp_path / "idf").code
+        == 0
+    )
     assert "sdkconfig.defaults" in contents(tmp_path / "idf")
 
 
 def test_own_inputs_are_verified_too(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", np.arange(-100, 100, 20, dtype=np.int8).reshape(10, 1, 1))
-    shown = tinyc("build", SINE, "-b", "host", "-o", tmp_path / "out", "--input", tmp_path / "in.npy", "--count", "3", "--json")
+    shown = tinyc(
+        "build", SINE, "-b", "host", "-o", tmp_path / "out", "--input", tmp_path / "in.npy", "--count", "3", "--json"
+    )
     assert shown.code == 0, shown.err
     assert [engine["inputs"] for engine in json.loads(shown.out)["verification"]] == [13]
     again = tinyc("verify", tmp_path / "out", "--input", tmp_path / "in.npy", "--count", "1", "--json")
@@ -143,7 +183,14 @@ def test_a_rebuild_keeps_what_the_user_changed(tmp_path: Path) -> None:
     assert (folder / "src" / "main.cpp").read_text() != "mine"
 
 
-@pytest.mark.parametrize(("stage", "parts"), [("graph", ["CONV_2D(", "SOFTMAX("]), ("program", ["tinyc_", "Cortex-M3"]), ("plan", ["optimal: true", "lower bound"])])
+@pytest.mark.parametrize(
+    ("stage", "parts"),
+    [
+        ("graph", ["CONV_2D(", "SOFTMAX("]),
+        ("program", ["tinyc_", "Cortex-M3"]),
+        ("plan", ["optimal: true", "lower bound"]),
+    ],
+)
 def test_dump_prints_a_stage_and_writes_nothing(stage: str, parts: list[str], tmp_path: Path) -> None:
     shown = tinyc("build", KWS, "-b", "bluepill", "-o", tmp_path / "out", "--dump", stage)
     assert shown.code == 0 and all(part in shown.out for part in parts)
@@ -155,7 +202,10 @@ def test_verify_a_build_and_a_model(tmp_path: Path) -> None:
     shown = tinyc("verify", tmp_path / "out", "--layers", "--seed", "9", "--count", "5", "--json")
     assert shown.code == 0, shown.err
     results = json.loads(shown.out)
-    assert [(result["emulator"], result["inputs"], result["bytes_compared"]) for result in results] == [("host", 5, 5), ("unicorn", 5, 5)]
+    assert [(result["emulator"], result["inputs"], result["bytes_compared"]) for result in results] == [
+        ("host", 5, 5),
+        ("unicorn", 5, 5),
+    ]
     assert all(result["layers_compared"] == 3 for result in results)
     text = tinyc("verify", SINE)
     assert text.code == 0 and text.out.startswith("equal  host: 4 inputs, 4 bytes")

@@ -38,7 +38,9 @@ def test_all_unsupported_operators_at_once(tmp_path: Path) -> None:
 def test_a_float_model_is_told_how_to_be_quantized(tmp_path: Path) -> None:
     shown = tinyc("build", float_model(tmp_path / "m.tflite"), "-b", "esp32", "-o", tmp_path / "out")
     assert shown.code == 1
-    assert "operator 0 FULLY_CONNECTED 'dense/MatMul'" in shown.err and "operator 1 SOFTMAX 'softmax/Softmax'" in shown.err
+    assert (
+        "operator 0 FULLY_CONNECTED 'dense/MatMul'" in shown.err and "operator 1 SOFTMAX 'softmax/Softmax'" in shown.err
+    )
     assert "float32" in shown.err and "full integer quantization" in shown.err and "representative_dataset" in shown.err
 
 
@@ -88,7 +90,11 @@ def test_wrong_input_data(array: np.ndarray, part: str, tmp_path: Path) -> None:
 def test_input_data_that_is_no_array(tmp_path: Path) -> None:
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("1, 2, 3")
-    for name, part in (("pickle.npy", "not a numpy file"), ("text.npy", "not a numpy file"), ("none.npy", "no such file")):
+    for name, part in (
+        ("pickle.npy", "not a numpy file"),
+        ("text.npy", "not a numpy file"),
+        ("none.npy", "no such file"),
+    ):
         shown = tinyc("verify", KWS, "--input", tmp_path / name)
         assert shown.code == 1 and name in shown.err and part in shown.err
     np.save(tmp_path / "a.npy", np.zeros((1, 49, 10, 1), np.int8))
@@ -96,7 +102,14 @@ def test_input_data_that_is_no_array(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "report", ["", "[]", "{}", '{"name": 1}', '{"name":"kws","format":"c","optimize":"best","cpu":"host","layers":[],"tinyc":"0"}']
+    "report",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"name": 1}',
+        '{"name":"kws","format":"c","optimize":"best","cpu":"host","layers":[],"tinyc":"0"}',
+    ],
 )
 def test_verify_of_a_damaged_build(report: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(report)
@@ -237,13 +250,23 @@ def test_without_any_tool_the_build_is_done_and_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("board", "engine", "parts"),
     [
-        ("nucleo_f446re", "unicorn", ["no working compiler", "apt-get install gcc-arm-none-eabi or pip install 'tinyc[emulate]'"]),
+        (
+            "nucleo_f446re",
+            "unicorn",
+            ["no working compiler", "apt-get install gcc-arm-none-eabi or pip install 'tinyc[emulate]'"],
+        ),
         ("nucleo_f446re", "host", ["no working compiler", "pip install 'tinyc[emulate]'"]),
         ("esp32", "qemu", ["no working compiler", "apt-get install clang-22 llvm-22 binutils-xtensa-lx106"]),
-        ("esp32c3", "qemu", ["no working compiler", "apt-get install gcc-riscv64-unknown-elf or pip install 'tinyc[emulate]'"]),
+        (
+            "esp32c3",
+            "qemu",
+            ["no working compiler", "apt-get install gcc-riscv64-unknown-elf or pip install 'tinyc[emulate]'"],
+        ),
     ],
 )
-def test_a_missing_tool_names_the_line_that_installs_it(board: str, engine: str, parts: list[str], tmp_path: Path) -> None:
+def test_a_missing_tool_names_the_line_that_installs_it(
+    board: str, engine: str, parts: list[str], tmp_path: Path
+) -> None:
     shown = tinyc("build", KWS, "-b", board, "-o", tmp_path / "out", "--verify", engine)
     assert shown.code == 4 and all(part in shown.err for part in parts), shown.err
     assert not (tmp_path / "out").exists()
@@ -270,9 +293,16 @@ def test_an_emulator_without_the_core(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_build_for_another_core_where_only_this_computer_can_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_for_another_core_where_only_this_computer_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sources with kernels of one instruction set cannot be checked natively; the message says why."""
-    assert tinyc("build", KWS, "-b", "nucleo_f446re", "-o", tmp_path / "out", "--verify", "none", "--optimize", "speed").code == 0
+    assert (
+        tinyc(
+            "build", KWS, "-b", "nucleo_f446re", "-o", tmp_path / "out", "--verify", "none", "--optimize", "speed"
+        ).code
+        == 0
+    )
     for engine in emulators.EMULATORS.values():
         if engine.name != "host":
             monkeypatch.setattr(type(engine), "unavailable", lambda self, cpu: "taken away: for a test")
@@ -310,7 +340,9 @@ def small_disk(tmp_path: Path) -> Path:
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, check=False
+    ).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         yield folder
@@ -356,7 +388,9 @@ def test_a_broken_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("cc", "gcc", "clang"):
-        (tools / name).write_text("#!/bin/sh\ncase $1 in -dump*) echo 12.2.0;; *) echo 'license expired' >&2; exit 3;; esac\n")
+        (tools / name).write_text(
+            "#!/bin/sh\ncase $1 in -dump*) echo 12.2.0;; *) echo 'license expired' >&2; exit 3;; esac\n"
+        )
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}/bin{os.pathsep}/usr/bin")
     shown = tinyc("build", SINE, "-b", "host", "--verify", "host", "--toolchain", "gcc", "-o", tmp_path / "out")
@@ -401,5 +435,7 @@ def test_output_that_cannot_show_a_character(tmp_path: Path) -> None:
 
 def test_output_that_is_closed_or_full() -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*PROCESS, "inspect", str(KWS)], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [*PROCESS, "inspect", str(KWS)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 4 and "No space left on device" in done.stderr and "Traceback" not in done.stderr

@@ -27,7 +27,7 @@ HOSTILE_NAMES = (
     "\\*",
     "??/",
     "x???/",
-    '"quoted" \'text\'',
+    "\"quoted\" 'text'",
     "line\nint injected;\r\n",
     "%s%n{{ name }}",
     "größe ≠ 大小 \u202e",
@@ -40,7 +40,23 @@ HOSTILE_NAMES = (
 )
 
 #: Names of inputs and outputs that might meet C words, index forms or each other.
-PORT_NAMES = ("run", "0", "00", "1_", "input_0", "int", "same", "same", "SAME ", "9lives", "", "größe", "context", "labels", "x:0")
+PORT_NAMES = (
+    "run",
+    "0",
+    "00",
+    "1_",
+    "input_0",
+    "int",
+    "same",
+    "same",
+    "SAME ",
+    "9lives",
+    "",
+    "größe",
+    "context",
+    "labels",
+    "x:0",
+)
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wmissing-prototypes", "-Werror")
 CORTEX_M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
@@ -118,7 +134,9 @@ class _Maker:
     def int8(self, shape: tuple[int, ...]) -> int:
         scale = float(np.float32(self.random.uniform(0.01, 0.1)))
         return self.add(
-            Tensor(f"t{len(self.tensors)}", shape, "int8", Quantization((scale,), (int(self.random.integers(-20, 20)),)))
+            Tensor(
+                f"t{len(self.tensors)}", shape, "int8", Quantization((scale,), (int(self.random.integers(-20, 20)),))
+            )
         )
 
     def like(self, source: int) -> int:
@@ -196,7 +214,9 @@ def random_graph(seed: int) -> Graph:
         live.append(maker.grow(live))
     outputs = [live[-1], *(int(random.choice(live)) for _ in range(int(random.integers(0, 4))))]
     if random.integers(0, 2):
-        outputs.append(maker.node("DEQUANTIZE", (live[-1],), maker.add(Tensor("real", maker.tensors[live[-1]].shape, "float32"))))
+        outputs.append(
+            maker.node("DEQUANTIZE", (live[-1],), maker.add(Tensor("real", maker.tensors[live[-1]].shape, "float32")))
+        )
     names = tuple(maker.tensors[i].name for i in range(len(maker.tensors)))
     return Graph(
         tuple(maker.tensors),

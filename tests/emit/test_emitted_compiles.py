@@ -19,18 +19,21 @@ from emitted import (
     write,
 )
 from tinyc import reference
-from tinyc.emit import emit
+from tinyc.emit import emit, ports
 from tinyc.graph import Graph
 from tinyc.importers.tflite import load
 from tinyc.memory import plan_memory
 from tinyc.passes import run_passes
-from tinyc.verification import harness, vectors
+from tinyc.verification import vectors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.tflite"))
 STARTUP = ROOT / "runtime_c" / "startup"
 
-needs = {name: pytest.mark.skipif(bool(missing(command[0])), reason=missing(command[0])) for name, command in COMPILERS.items()}
+needs = {
+    name: pytest.mark.skipif(bool(missing(command[0])), reason=missing(command[0]))
+    for name, command in COMPILERS.items()
+}
 needs_gcc = pytest.mark.skipif(bool(missing("gcc", "g++", "nm")), reason=missing("gcc", "g++", "nm"))
 needs_arm = needs["arm-none-eabi-gcc"]
 
@@ -55,7 +58,9 @@ def test_no_warning(models: list[Path], compiler: str, standard: str) -> None:
 
 @needs_gcc
 def test_no_warning_when_optimized(models: list[Path], tmp_path: Path) -> None:
-    for kernel in {path.name: path for folder in models for path in folder.glob("tinyc_*.c") if "dsp" not in path.name}.values():
+    for kernel in {
+        path.name: path for folder in models for path in folder.glob("tinyc_*.c") if "dsp" not in path.name
+    }.values():
         run(["gcc", "-std=c99", *WARNINGS, "-O2", "-c", kernel, "-o", tmp_path / "out.o"])
     for folder in models[:: len(models) // 8]:
         run(["gcc", "-std=c99", *WARNINGS, "-O2", "-c", folder / f"{folder.name}.c", "-o", tmp_path / "out.o"])
@@ -66,10 +71,26 @@ def test_no_warning_when_optimized(models: list[Path], tmp_path: Path) -> None:
 def test_all_headers_in_one_cplusplus_file(models: list[Path], standard: str, tmp_path: Path) -> None:
     names = [folder.name for folder in models]
     text = "".join(f'#include "{name}.h"\n#include "{name}.h"\n' for name in names)
-    text += "int main() {\n" + "".join(f"  static {name}_context {name};\n  {name}_run(&{name});\n" for name in names) + "}\n"
+    text += (
+        "int main() {\n"
+        + "".join(f"  static {name}_context {name};\n  {name}_run(&{name});\n" for name in names)
+        + "}\n"
+    )
     (tmp_path / "main.cpp").write_text(text)
     includes = [part for folder in models for part in ("-I", folder)]
-    run(["g++", f"-std={standard}", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsyntax-only", *includes, tmp_path / "main.cpp"])
+    run(
+        [
+            "g++",
+            f"-std={standard}",
+            "-Wall",
+            "-Wextra",
+            "-Wconversion",
+            "-Werror",
+            "-fsyntax-only",
+            *includes,
+            tmp_path / "main.cpp",
+        ]
+    )
 
 
 @needs_gcc
@@ -99,7 +120,10 @@ def objects(folder: Path, compiler: tuple[str, ...], *flags: str) -> list[Path]:
 @needs_gcc
 def test_two_models_in_one_cplusplus_program(tmp_path: Path) -> None:
     """Both bring the same kernels; one of them is called like the other's accessor."""
-    graphs = {"kws": run_passes(load(ROOT / "examples/kws/kws.tflite")), "kws_input": run_passes(load(ROOT / "examples/digits/digits.tflite"))}
+    graphs = {
+        "kws": run_passes(load(ROOT / "examples/kws/kws.tflite")),
+        "kws_input": run_passes(load(ROOT / "examples/digits/digits.tflite")),
+    }
     made = []
     for name, graph in graphs.items():
         made += objects(write(tmp_path / name, library(graph, name)), ("gcc",), "-O1")
@@ -113,7 +137,20 @@ def test_two_models_in_one_cplusplus_program(tmp_path: Path) -> None:
     lines += [f"  std::fwrite({name}_output(&{name}), 1, {name.upper()}_OUTPUT_SIZE, stdout);" for name in graphs]
     (tmp_path / "main.cpp").write_text("\n".join([*lines, "}", ""]))
     includes = [part for name in graphs for part in ("-I", tmp_path / name)]
-    run(["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", *includes, tmp_path / "main.cpp", *made, "-o", tmp_path / "both"])
+    run(
+        [
+            "g++",
+            "-std=c++11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            *includes,
+            tmp_path / "main.cpp",
+            *made,
+            "-o",
+            tmp_path / "both",
+        ]
+    )
     inputs = [vectors.random_inputs(graph, 7) for graph in graphs.values()]
     expected = [reference.outputs(graph, given)[0] for graph, given in zip(graphs.values(), inputs, strict=True)]
     found = run([tmp_path / "both"], stdin=b"".join(given[0].tobytes() for given in inputs))
@@ -147,7 +184,15 @@ def test_sizes_that_the_header_states(model: Path, tmp_path: Path) -> None:
     )
     run(["gcc", "-std=c99", "-Wall", "-Werror", *objects(folder, ("gcc",), "-O0"), "-o", folder / "main"])
     source, target = graph.input_tensors[0].bytes, graph.output_tensors[0].bytes
-    assert [int(part) for part in run([folder / "main"]).split()] == [memory.size, memory.size, source, source, target, target, 0]
+    assert [int(part) for part in run([folder / "main"]).split()] == [
+        memory.size,
+        memory.size,
+        source,
+        source,
+        target,
+        target,
+        0,
+    ]
 
 
 def undefined_and_written(made: list[Path], nm: str) -> tuple[set[str], set[str]]:
@@ -162,7 +207,11 @@ def undefined_and_written(made: list[Path], nm: str) -> tuple[set[str], set[str]
 @pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m0plus"])
 def test_no_heap_no_writable_data_nothing_from_outside(cpu: str, tmp_path: Path) -> None:
     """Every operator: only what compilers call by themselves may be undefined, and nothing is in RAM."""
-    compiler = COMPILERS["arm-none-eabi-gcc"] if cpu == "cortex-m4" else ("arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb")
+    compiler = (
+        COMPILERS["arm-none-eabi-gcc"]
+        if cpu == "cortex-m4"
+        else ("arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb")
+    )
     files: dict[str, bytes] = {}
     for i, (_, graph) in enumerate(case_graphs(2)):
         files |= library(graph, f"m{i}", cpu)
@@ -170,15 +219,44 @@ def test_no_heap_no_writable_data_nothing_from_outside(cpu: str, tmp_path: Path)
         objects(write(tmp_path / "all", files), compiler, "-O2", "-ffreestanding"), "arm-none-eabi-nm"
     )
     assert written == set()
-    assert {name for name in undefined if not name.startswith("__aeabi_")} <= {"memcpy", "memset", "memmove", "__gnu_thumb1_case_uqi", "__gnu_thumb1_case_sqi"}
+    assert {name for name in undefined if not name.startswith("__aeabi_")} <= {
+        "memcpy",
+        "memset",
+        "memmove",
+        "__gnu_thumb1_case_uqi",
+        "__gnu_thumb1_case_sqi",
+    }
 
 
+#: Unlike the verification main, nothing but red zones beside the context.
+PLAIN_MAIN = """
+#include "net.h"
+#include "tinyc_host.h"
+int main(void) {
+    static net_context ctx;
+    for (;;) {
+        READ
+        net_run(&ctx);
+        WRITE
+    }
+}
+"""
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
+def plain_main(graph: Graph) -> bytes:
+    """Reads inputs and writes outputs until the input ends."""
+    sources, targets = ports(graph, graph.inputs, ()), ports(graph, graph.outputs, ())
+    read = [
+        f"if (tinyc_host_read(net_input{p.suffix}(&ctx), {p.tensor.bytes}u) == 0u) {{ return 0; }}" for p in sources
+    ]
+    write = [f"tinyc_host_write(net_output{p.suffix}(&ctx), {p.tensor.bytes}u);" for p in targets]
+    return PLAIN_MAIN.replace("READ", "\n".join(read)).replace("WRITE", "\n".join(write)).encode()
+
+
 def sanitized_outputs(graph: Graph, folder: Path, inputs: list[list[np.ndarray]], cpu: str = "host") -> bytes:
-    """The outputs of the library and the verification main under AddressSanitizer and UBSan; the arena ends where it ends."""
-    files = {**library(graph, "net", cpu), "tinyc_verify_main.c": harness("net", graph)}
+    """The outputs of the library under AddressSanitizer and UBSan; the arena ends where it ends."""
+    files = {**library(graph, "net", cpu), "main.c": plain_main(graph)}
     files |= {name: (STARTUP / name).read_bytes() for name in ("startup_host.c", "tinyc_host.h")}
     made = objects(write(folder, files), ("gcc",), *SANITIZE)
     run(["gcc", *SANITIZE, *made, "-o", folder / "main"])
@@ -219,7 +297,7 @@ def test_the_sanitizers_do_see_a_write_past_the_arena(tmp_path: Path) -> None:
     files = library(graph, "net")
     size = plan_memory(lowered(graph)).size
     files["net.h"] = files["net.h"].replace(b"ARENA_SIZE %d" % size, b"ARENA_SIZE %d" % (size - 16))
-    files |= {"tinyc_verify_main.c": harness("net", graph)}
+    files |= {"main.c": plain_main(graph)}
     files |= {name: (STARTUP / name).read_bytes() for name in ("startup_host.c", "tinyc_host.h")}
     made = objects(write(tmp_path / "net", files), ("gcc",), *SANITIZE)
     run(["gcc", *SANITIZE, *made, "-o", tmp_path / "net" / "main"])

@@ -10,7 +10,14 @@ from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
 
 pytestmark = pytest.mark.skipif(bool(missing("gcc")), reason=missing("gcc"))
 
-CASES = [("int8", 0.1, -3), ("int8", 0.00390625, -128), ("int8", 1.0, 127), ("uint8", 0.0078125, 128), ("uint8", 3.7e10, 0), ("int8", 1e-30, 5)]
+CASES = [
+    ("int8", 0.1, -3),
+    ("int8", 0.00390625, -128),
+    ("int8", 1.0, 127),
+    ("uint8", 0.0078125, 128),
+    ("uint8", 3.7e10, 0),
+    ("int8", 1e-30, 5),
+]
 MAIN = """
 #include <stdio.h>
 #include "net.h"
@@ -32,7 +39,9 @@ int main(void) {
 def identity(dtype: str, scale: float, zero_point: int) -> Graph:
     tensor = Tensor("x", (1, 4), dtype, Quantization((float(np.float32(scale)),), (zero_point,)))
     shape = Tensor("shape", (2,), "int32", None, np.array([4, 1], np.int32))
-    return single_node_graph("RESHAPE", (tensor, shape), (Tensor("y", (4, 1), dtype, tensor.quantization),), {"new_shape": (4, 1)})
+    return single_node_graph(
+        "RESHAPE", (tensor, shape), (Tensor("y", (4, 1), dtype, tensor.quantization),), {"new_shape": (4, 1)}
+    )
 
 
 def reals(scale: np.float32) -> np.ndarray:
@@ -40,7 +49,9 @@ def reals(scale: np.float32) -> np.ndarray:
     ties = (np.arange(-600, 601) / 2).astype(np.float32) * scale
     around = [np.nextafter(ties, np.float32(end)) for end in (-np.inf, np.inf)]
     nearly_half = np.array([0.49999997, -0.49999997, 0.5, -0.5], np.float32) * scale
-    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3.4e38, -3.4e38, 2**31, -(2**31)], np.float32)
+    special = np.array(
+        [0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 3.4e38, -3.4e38, 2**31, -(2**31)], np.float32
+    )
     random = np.random.default_rng(1).normal(0, 100, 20000).astype(np.float32) * scale
     bits = np.random.default_rng(2).integers(0, 2**32, 20000, np.uint64).astype(np.uint32).view(np.float32)
     return np.concatenate([ties, *around, nearly_half, special, random, bits])
@@ -61,7 +72,21 @@ def test_quantize_and_dequantize(dtype: str, scale: float, zero_point: int, tmp_
     main = MAIN.replace("TYPE", f"{dtype}_t").replace("LOW", str(info.min)).replace("HIGH", str(info.max))
     (folder / "main.c").write_text(main)
     sanitize = ["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
-    run(["gcc", "-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", *sanitize, folder / "main.c", "-o", folder / "main"])
+    run(
+        [
+            "gcc",
+            "-std=c99",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Wconversion",
+            "-Werror",
+            *sanitize,
+            folder / "main.c",
+            "-o",
+            folder / "main",
+        ]
+    )
     given, step = reals(np.float32(scale)), np.float32(scale)
     found = run([folder / "main"], stdin=given.tobytes())
     got = np.frombuffer(found[: len(given)], dtype).astype(np.int64)

@@ -84,7 +84,12 @@ def test_port_names_are_distinct_identifiers(names: list[str]) -> None:
 
 def test_port_names_from_the_signature() -> None:
     graph = port_graph(("boxes", "serving_default_Scores:0", "same", "same"))
-    assert [port.alias for port in ports(graph, graph.inputs, graph.input_names)] == ["_boxes", "_serving_default_scores", "", ""]
+    assert [port.alias for port in ports(graph, graph.inputs, graph.input_names)] == [
+        "_boxes",
+        "_serving_default_scores",
+        "",
+        "",
+    ]
     alone = port_graph(("boxes",))
     assert [(port.suffix, port.alias) for port in ports(alone, alone.inputs, alone.input_names)] == [("", "")]
 
@@ -115,7 +120,10 @@ def test_the_prefix_from_a_file_name(file: str, name: str) -> None:
     assert model_name(name, Path(file)) == name
 
 
-@pytest.mark.parametrize("name", ["int", "Class", "9a", "a-b", "", "_x", "tinyc", "Tinyc_kernels", "stdint", "string", "é", "a\n", "firmware"])
+@pytest.mark.parametrize(
+    "name",
+    ["int", "Class", "9a", "a-b", "", "_x", "tinyc", "Tinyc_kernels", "stdint", "string", "é", "a\n", "firmware"],
+)
 def test_prefixes_that_cannot_be(name: str) -> None:
     from pathlib import Path
 

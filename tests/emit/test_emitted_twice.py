@@ -19,17 +19,27 @@ import tinyc
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINYC = (sys.executable, "-c", "from tinyc.cli import main; main()")
 KWS = ROOT / "examples" / "kws" / "kws.tflite"
-BOARDS = [("nucleo_f446re", "platformio"), ("esp32", "platformio"), ("mps2-an386", "cmake"), ("pico", "cmake"), ("host", "c")]
+BOARDS = [
+    ("nucleo_f446re", "platformio"),
+    ("esp32", "platformio"),
+    ("mps2-an386", "cmake"),
+    ("pico", "cmake"),
+    ("host", "c"),
+]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def build(folder: Path, model: str, board: str, kind: str, output: str, **environment: str) -> dict[str, bytes]:
     """One `tinyc build` in a process of its own, started in `folder`."""
     command = [*TINYC, "build", model, "-b", board, "--format", kind, "--verify", "none", "-o", output]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
     assert done.returncode == 0, done.stderr
     return contents(folder / output)
 
@@ -53,7 +63,16 @@ def test_two_builds_are_equal(board: str, kind: str, tmp_path: Path) -> None:
 def test_nothing_of_this_machine_is_in_the_files(board: str, kind: str) -> None:
     built = tinyc.compile(KWS, board=board, format=kind, verify="none")
     now = datetime.now(UTC)
-    machine = {str(ROOT), str(Path.home()), str(ROOT.parent), os.getcwd(), socket.gethostname(), f"{now:%Y-%m-%d}", f"{now:%d %b %Y}", f"{now:%b %d %Y}"}
+    machine = {
+        str(ROOT),
+        str(Path.home()),
+        str(ROOT.parent),
+        os.getcwd(),
+        socket.gethostname(),
+        f"{now:%Y-%m-%d}",
+        f"{now:%d %b %Y}",
+        f"{now:%b %d %Y}",
+    }
     words = {word for word in (getpass.getuser(),) if word not in ("root", "user")}
     for path, data in built.files.items():
         if path.endswith(".tflite"):

@@ -16,7 +16,7 @@ from oracle import assert_same_bytes, compiled_outputs, random_inputs
 from tinyc import reference
 from tinyc.emit import emit
 from tinyc.emulators import EMULATORS, find_emulator
-from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
+from tinyc.graph import Graph, Layer, Quantization, Tensor, single_node_graph
 from tinyc.lower import choose, lower
 from tinyc.memory import plan_memory
 from tinyc.ops import all_ops, problems
@@ -36,6 +36,11 @@ def kernel(op: str) -> Kernel:
 
 def generic(op: str) -> Kernel:
     return next(k for k in kernels_for(CPUS["cortex-m4"])[op] if k.isa == "generic")
+
+
+def chosen(layer: Layer, cpu_name: str) -> str:
+    """The C function that a build for speed calls."""
+    return choose(layer, CPUS[cpu_name], "speed").function
 
 
 # Layers
@@ -114,7 +119,8 @@ def check_emulated(graphs: list[Graph], cpu_name: str, kind: str, optimize: str,
     graph = merged(graphs)
     for layer in graph.layers():
         assert problems(layer) == []
-    sources = emit(lower(graph, cpu), plan_memory(lower(graph, cpu)), "m")
+    program = lower(graph, cpu, "speed")
+    sources = emit(program, plan_memory(program), "m")
     image = build_image({**sources, "main.c": main_program(graph)}, cpu, folder, toolchain=kind, optimize=optimize)
     runs = [random_inputs(graph, seed) for seed in range(3)]
     stdin = b"".join(array.tobytes() for inputs in runs for array in inputs)
@@ -170,8 +176,8 @@ def sample(count: int, number: int) -> list[Graph]:
 def test_exact_in_emulation(cpu_name: str, kind: str, optimize: str, tmp_path: Path) -> None:
     need_compiler(cpu_name, kind)
     graphs = sample(30, BUILDS.index((cpu_name, kind, optimize)))
-    chosen = [choose(next(graph.layers()), CPUS[cpu_name]).function for graph in graphs]
-    assert chosen.count(FUNCTION) > 15
+    functions = [chosen(next(graph.layers()), cpu_name) for graph in graphs]
+    assert functions.count(FUNCTION) > 15
     check_emulated(graphs, cpu_name, kind, optimize, tmp_path)
 
 
@@ -296,7 +302,7 @@ def test_largest_sums_that_it_takes(image: Image) -> None:
 
 @pytest.mark.parametrize("cpu_name", sorted(CPUS))
 def test_chosen_on_cores_with_the_extension_only(cpu_name: str) -> None:
-    program = lower(conv_1x1(4, 16, 8), CPUS[cpu_name])
+    program = lower(conv_1x1(4, 16, 8), CPUS[cpu_name], "speed")
     expected = FUNCTION if cpu_name in WITH_DSP else "tinyc_conv_2d_s8"
     assert [step.kernel.function for step in program.steps] == [expected]
 
@@ -368,18 +374,18 @@ def refused(name: str) -> Graph:
 def test_falls_back(name: str) -> None:
     layer = next(refused(name).layers())
     assert problems(layer) == []
-    assert choose(layer, CPUS["cortex-m4"]).function == "tinyc_conv_2d_s8"
+    assert chosen(layer, "cortex-m4") == "tinyc_conv_2d_s8"
 
 
 def test_large_sum_is_taken_in_an_even_channel() -> None:
     graph = conv_1x1(4, 16, 8)
     bias = np.where(np.arange(8) == 2, (1 << 23) * 5, graph.tensors[2].data).astype(np.int32)  # type: ignore[arg-type]
-    assert choose(next(layers.with_tensor(graph, 2, data=bias).layers()), CPUS["cortex-m4"]).function == FUNCTION
+    assert chosen(next(layers.with_tensor(graph, 2, data=bias).layers()), "cortex-m4") == FUNCTION
 
 
 def test_fully_connected_with_filter_zero_point_falls_back() -> None:
     graph = next(graph for name, graph in all_ops()["FULLY_CONNECTED"].cases() if name == "filter zero point")
-    assert choose(next(graph.layers()), CPUS["cortex-m4"]).function == "tinyc_fully_connected_s8"
+    assert chosen(next(graph.layers()), "cortex-m4") == "tinyc_fully_connected_s8"
 
 
 def test_never_chosen_where_the_generic_kernel_is_cheaper() -> None:
@@ -388,4 +394,4 @@ def test_never_chosen_where_the_generic_kernel_is_cheaper() -> None:
             for channels in (1, 2, 5, 64):
                 layer = next(conv_1x1(pixels, depth, channels).layers())
                 costs = {k.function: k.cost(layer) for k in (kernel("CONV_2D"), generic("CONV_2D"))}
-                assert choose(layer, CPUS["cortex-m4"]).function == min(costs, key=lambda name: costs[name])
+                assert chosen(layer, "cortex-m4") == min(costs, key=lambda name: costs[name])

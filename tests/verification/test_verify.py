@@ -67,7 +67,10 @@ def first_difference(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[i
         if len(places):
             first = tuple(int(i) for i in places[0])
             where = ",".join(map(str, first))
-            return number, f"element [{where}] is {got[first]}, expected {want[first]}; {len(places)} of {want.size} elements differ"
+            return (
+                number,
+                f"element [{where}] is {got[first]}, expected {want[first]}; {len(places)} of {want.size} elements differ",
+            )
     raise AssertionError("nothing differs")
 
 
@@ -99,7 +102,10 @@ def test_a_broken_kernel_is_located(project: Path, engine: str, layers: bool) ->
         check(project, engine, layers)
     right = layer_values(GRAPH, 1)
     number, text = first_difference(right, [values ^ 1 for values in right])
-    assert caught.value.where == f"layer 1 DEPTHWISE_CONV_2D '{GRAPH.layer(GRAPH.nodes[1]).output.name}' (tinyc_depthwise_conv_2d_s8)"
+    assert (
+        caught.value.where
+        == f"layer 1 DEPTHWISE_CONV_2D '{GRAPH.layer(GRAPH.nodes[1]).output.name}' (tinyc_depthwise_conv_2d_s8)"
+    )
     assert caught.value.found == f"{text} (input set {number}, {engine})" and number == 0
     assert caught.value.exit_code == 5
     kernel.write_bytes(before)
@@ -132,7 +138,9 @@ def test_a_wrong_weight_is_located(project: Path, engine: str, layers: bool) -> 
     old = int(weights.reshape(-1)[at])
     weights.reshape(-1)[at] = new = 127
     text = (project / "kws.c").read_text()
-    table = re.search(r"static const int8_t kws_layer4_filter\[\d+\] = \{(.*?)\};|kws_4_filter\[\d+\] = \{(.*?)\};", text, re.DOTALL)
+    table = re.search(
+        r"static const int8_t kws_layer4_filter\[\d+\] = \{(.*?)\};|kws_4_filter\[\d+\] = \{(.*?)\};", text, re.DOTALL
+    )
     assert table is not None, [line for line in text.splitlines() if line.startswith("static const int8_t")]
     group = 1 if table[1] is not None else 2
     values = table[group].replace("\n", " ").split(",")
@@ -160,7 +168,11 @@ def test_an_off_by_one_in_the_plan_is_caught(project: Path, engine: str) -> None
 def test_a_fault_in_some_inputs_only_names_the_input_set(project: Path, engine: str) -> None:
     """Wrong only where the first input byte is -128: the set of lowest values, which is the third of four."""
     assert [int(inputs[0].reshape(-1)[0]) for inputs in INPUTS].index(-128) == 2
-    edit(project / "kws.c", r"(void kws_run\(.*?\{\n.*?arena;\n)", r"\1    const int wrong = (int8_t)arena[NET] == -128;\n")
+    edit(
+        project / "kws.c",
+        r"(void kws_run\(.*?\{\n.*?arena;\n)",
+        r"\1    const int wrong = (int8_t)arena[NET] == -128;\n",
+    )
     text = (project / "kws.c").read_text()
     offset = re.search(r"kws_input\(kws_context \*ctx\) \{\n    return \(int8_t \*\)&ctx->arena\[(\d+)\]", text)
     assert offset is not None
@@ -200,7 +212,11 @@ def test_a_program_that_writes_too_much(project: Path, engine: str) -> None:
 
 def test_trailing_bytes_are_a_difference(project: Path) -> None:
     """Right bytes and then one more (written by a function that runs when the program ends)."""
-    edit(project / "kws.c", r"void kws_run\(", r"#include <stdio.h>\n__attribute__((destructor)) static void more(void) { putchar(1); }\n\g<0>")
+    edit(
+        project / "kws.c",
+        r"void kws_run\(",
+        r"#include <stdio.h>\n__attribute__((destructor)) static void more(void) { putchar(1); }\n\g<0>",
+    )
     with pytest.raises(MismatchError, match=r"the program wrote \d+ bytes of layers, expected \d+"):
         check(project, "host")
 
@@ -234,11 +250,20 @@ def test_a_project_that_no_longer_compiles(project: Path) -> None:
         check(project, "host")
 
 
-def test_a_header_that_understates_the_arena(project: Path) -> None:
-    """The generated file and its header disagree: no result may be called equal."""
-    edit(project / "kws.h", r"(KWS_ARENA_SIZE) \d+", r"\1 16")
-    with pytest.raises((MismatchError, ToolError)):
-        check(project, "unicorn", layers=True)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("place", ["ctx->arena[sizeof(kws_context)]", "((uint8_t *)ctx)[-1]"])
+def test_a_write_outside_of_the_context(project: Path, engine: str, place: str) -> None:
+    """Right bytes are not enough: the memory beside the context belongs to somebody else."""
+    put_into_run(project, f"volatile uint8_t *const beside = &{place}; *beside = 0;")
+    with pytest.raises(MismatchError, match=r"^kws_run: wrote outside of kws_context"):
+        check(project, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_header_that_understates_the_arena(project: Path, engine: str) -> None:
+    edit(project / "kws.h", r"(KWS_ARENA_SIZE) (\d+)", r"\1 (\2 - 16)")
+    with pytest.raises(MismatchError, match=r"wrote outside of kws_context"):
+        check(project, engine)
 
 
 def test_a_build_of_another_version_is_not_compared(project: Path) -> None:
@@ -268,7 +293,9 @@ def test_outputs_that_are_inputs_and_repeats() -> None:
     """A view as output, twice, and a kernel between: every byte is compared in the order of the outputs."""
     source = Tensor("x", (1, 4), "int8", Quantization((0.5,), (0,)))
     shape = Tensor("shape", (2,), "int32", None, np.array([4, 1], np.int32))
-    graph = single_node_graph("RESHAPE", (source, shape), (replace(source, name="y", shape=(4, 1)),), {"new_shape": (4, 1)})
+    graph = single_node_graph(
+        "RESHAPE", (source, shape), (replace(source, name="y", shape=(4, 1)),), {"new_shape": (4, 1)}
+    )
     graph = replace(graph, outputs=(2, 0, 2), output_names=("y", "x", "z"))
     from tinyc.emit import emit
     from tinyc.lower import lower
@@ -277,7 +304,9 @@ def test_outputs_that_are_inputs_and_repeats() -> None:
     program = lower(graph, find_cpu("host"))
     inputs = make_inputs(graph, 4, 1)
     expected = [reference.run(graph, row) for row in inputs]
-    result = verification.verify("net", program, emit(program, plan_memory(program), "net"), inputs, expected, emulator="host", layers=True)
+    result = verification.verify(
+        "net", program, emit(program, plan_memory(program), "net"), inputs, expected, emulator="host", layers=True
+    )
     assert result.bytes_compared == 4 * 12
 
 

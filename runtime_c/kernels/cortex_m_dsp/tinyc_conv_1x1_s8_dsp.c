@@ -152,7 +152,7 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
                                         const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
     const int32_t depth = params->input_depth;
     const int32_t filters = params->output_depth;
-    const int32_t outputs = params->pixels * filters;
+    int8_t *const first = output;
     const int32_t padded = (depth + 3) & ~3;
     uint32_t *const x = scratch;
     int8_t *const spare = (int8_t *)(x + padded);
@@ -188,6 +188,6 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
         output += 2 * filters;
     }
     if (params->activation_min > -128 || params->activation_max < 127) {
-        clamp(output - outputs, outputs, params->activation_min, params->activation_max);
+        clamp(first, params->pixels * filters, params->activation_min, params->activation_max);
     }
 }
