@@ -309,7 +309,7 @@ def run_native(built: Compilation, inputs: Array) -> Array:
         np.frombuffer(streams[i * size : i * size + target.bytes], DTYPES[target.dtype]) for i in range(len(samples))
     ]
     shape = target.shape[1:] if target.shape[:1] == (1,) else target.shape
-    return np.stack(first).reshape(len(samples), *shape)
+    return np.concatenate([np.empty(0, DTYPES[target.dtype]), *first]).reshape(len(samples), *shape)
 
 
 def dump(model: Path, options: Options, stage: str) -> str:

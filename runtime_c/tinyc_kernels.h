@@ -94,8 +94,8 @@ void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, c
 void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                                 int8_t *output);
 
-/* CONV_2D with a 1x1 filter and stride 1, and FULLY_CONNECTED with its rows as pixels, for cores with the DSP extension. `stream` is packed at build time
- * (compiler/targets/cortex_m_dsp/_stream.py): per four output channels, the last four padded with zeros,
+/* CONV_2D with a 1x1 filter and stride 1, and FULLY_CONNECTED with its rows as pixels, for cores with the DSP extension.
+ * `stream` is packed at build time (compiler/targets/cortex_m_dsp/_stream.py): per four output channels, the last padded with zeros,
  *     4 words: start values, the bias with the input offset folded in: of channel 0, channel 0 + 256 * channel 1, 2, 2 + 256 * 3;
  *     for each four k, the last padded with zeros: 4 words of weights, B * 256 + A in halfwords of channels (0, 1) and (2, 3)
  *         at k (0, 2), then at k (1, 3);
@@ -147,6 +147,216 @@ typedef struct {
 void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                           void *scratch);
 
+/* DEPTHWISE_CONV_2D without dilation, for cores with the DSP extension: four channels at a time are transposed to lines of halfwords in
+ * scratch ("planes"), bands of lines at a time. Lines are the image's rows, or its columns: compiler/targets/cortex_m_dsp/_planes.py
+ * chooses the better and packs `records`, `record_words` words per output channel:
+ *     weights of a filter line in as many words as it takes, the last byte of each filter line's last word free; bias, with the input
+ *     offset folded in; multiplier.
+ * tinyc_depthwise_3x3_relu_s8_dsp: 3x3, activation_min at least the output zero point. Free bytes: k, the rounding term's last bits, any;
+ *     sums and bias are times 2^k, |sum| < 2^(31 - k), and an output is (sum * multiplier / 2^32 + rounding) / 2^10, each rounded down.
+ * tinyc_depthwise_3x3_s8_dsp: 3x3. Free bytes: 1, the right shift e = 1 to 22, any; sums and bias are doubled, |sum| < 2^30.
+ *     Both: stride_columns 1 or 2.
+ * tinyc_depthwise_s8_dsp: any filter of up to 16 columns (15 at stride 1), any stride. Instead of the weights in words: steps * 2 bytes for
+ *     each filter line, the last perhaps 0, where steps = filter_columns / 2 + 1 at stride 1, else (filter_columns + 1) / 2; then the right
+ *     shift e, then up to three bytes; sums and bias as before. All its planes are side by side.
+ * scratch: buffer_lines * plane_pitch * 4 / planes_per_pitch bytes, for tinyc_depthwise_s8_dsp another filter_lines * steps * 8 (stride 1)
+ * or * 4. In place when input and output are of the same shape. */
+typedef struct {
+    int32_t batches;
+    int32_t channels;           /* of the input */
+    int32_t multiplier;         /* output channels per input channel, >= 1 */
+    int32_t input_lines;
+    int32_t input_columns;      /* columns of a line that outputs depend on */
+    int32_t input_line_step;    /* bytes from one line to the next */
+    int32_t input_column_step;  /* bytes from one column to the next */
+    int32_t input_size;         /* bytes of an image */
+    int32_t output_lines;
+    int32_t output_columns;
+    int32_t output_line_step;
+    int32_t output_column_step;
+    int32_t output_size;
+    int32_t filter_lines;
+    int32_t filter_columns;
+    int32_t stride_lines;
+    int32_t stride_columns;
+    int32_t pad_lines;          /* before the first */
+    int32_t pad_columns;
+    int32_t band;               /* output lines between two transpositions, >= 1 */
+    int32_t buffer_lines;       /* lines of a plane: (band - 1) * stride_lines + filter_lines */
+    int32_t plane_words;        /* of a line of a plane, padding included */
+    int32_t plane_pitch;        /* bytes from a line to the next; 3x3: 256 */
+    int32_t planes_per_pitch;   /* planes side by side: 1, 2 or 4 */
+    int32_t entry;              /* what a line begins with: see tinyc_planes_dsp.h; -1: channels are transposed one by one */
+    int32_t quads;
+    int32_t last;
+    int32_t record_words;
+    int32_t input_zero_point;
+    int32_t output_zero_point;
+    int32_t activation_min;     /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_depthwise_dsp_params;
+
+void tinyc_depthwise_3x3_relu_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records,
+                                     int8_t *output, void *scratch);
+void tinyc_depthwise_3x3_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
+                                void *scratch);
+void tinyc_depthwise_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
+                            void *scratch);
+
+/* CONV_2D with a 3x3 filter, one group, both strides 1 or both 2, no dilation and at least four output columns, for Helium. `stream` is
+ * packed at build time (compiler/targets/cortex_m_mve/_taps.py): per four output channels, the last four padded with zeros, first channels
+ * 0 and 2, then 1 and 3: for each 16 input channels, the last padded with zeros, for each filter row and tap (0, 1, 2; with a stride of 2
+ * the order is 0, 2, 1) 16 bytes of weights of either channel; then a record of either channel: the bias with the input offset folded
+ * in, the multiplier, the shift (0 to -31); then for either channel 1 if its shift is below 0 and negative values matter, else 0. They do
+ * not matter in layers whose activation_min is at least the output zero point.
+ * scratch: 3 * (input_depth rounded up to 16) * ((output_width - 1) * stride + 3) bytes, and another 4 * (output_depth rounded up to 4)
+ * where output_depth or the output's address is no multiple of 4; 16-byte aligned. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t input_zero_point;
+    int32_t output_zero_point;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_conv_3x3_mve_params;
+
+void tinyc_conv_3x3_s8_mve(const tinyc_conv_3x3_mve_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                           void *scratch);
+
+/* DEPTHWISE_CONV_2D with a filter of up to 3x3, depth multiplier 1, both strides 1 or both 2, no dilation, for Helium. The image is taken
+ * in lines of places: rows of columns, or columns of rows, whichever is faster. `stream` is packed at build time
+ * (compiler/targets/cortex_m_mve/_patches.py), per channel: four words of weights, byte l of word p the weight at line l and place p
+ * (0 where there is none, as in the last word); bias with the input offset folded in; multiplier; shift (0 to -31).
+ * A `ties` of 0 is for layers whose activation_min is at least the output zero point. With a stride of 1 at least two output places and
+ * two output lines, and three output place steps plus a line step below 65536.
+ * scratch: pass_channels rounded up to 16, times 4 * (stride * places + 2) bytes, places = output_places, at least 4 with a stride of 2;
+ * plus 16 bytes; 4-byte aligned. */
+typedef struct {
+    int32_t batches;
+    int32_t channels;
+    int32_t pass_channels;     /* so many at a time: all, or a multiple of 16 */
+    int32_t stride;
+    int32_t input_lines;
+    int32_t input_places;      /* of a line */
+    int32_t input_line_step;   /* bytes from line to line */
+    int32_t input_place_step;
+    int32_t output_lines;
+    int32_t output_places;
+    int32_t output_line_step;
+    int32_t output_place_step;
+    int32_t pad_lines;         /* lines before the first of the image, >= 0 */
+    int32_t pad_places;
+    int32_t input_zero_point;
+    int32_t output_zero_point;
+    int32_t activation_min;    /* -128 to 127 */
+    int32_t activation_max;
+    int32_t ties;
+} tinyc_depthwise_conv_3x3_mve_params;
+
+void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3_mve_params *params, const int8_t *input, const int32_t *stream,
+                                     int8_t *output, void *scratch);
+
+/* FULLY_CONNECTED with filter zero point 0 for Helium. `stream` is packed at build time (compiler/targets/cortex_m_mve/_rows.py): per eight
+ * channels, the last ones padded with zeros, in the order 0, 2, 4, 6, 1, 3, 5, 7: 8 words of biases with the input offset folded in; for
+ * each 16 k, the last padded with zeros, 8 * 16 bytes of weights; 8 words of multipliers; 8 words of shifts (0 to -31).
+ * A `ties` of 0 is for layers whose activation_min is at least the output zero point.
+ * scratch: input_depth rounded up to 16 bytes where it is no multiple of 16. */
+typedef struct {
+    int32_t batches;         /* rows */
+    int32_t input_depth;
+    int32_t output_depth;
+    int32_t output_zero_point;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t ties;            /* 0 or 1 */
+} tinyc_fully_connected_mve_params;
+
+void tinyc_fully_connected_s8_mve(const tinyc_fully_connected_mve_params *params, const int8_t *input, const int32_t *stream,
+                                  int8_t *output, void *scratch);
+
+/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for cores without SIMD: one multiplication for two pixels.
+ * `stream` is packed at build time (compiler/targets/_packed_pixels.py): a word for each channel that is the same for every input,
+ * channel * 256 + value; then for each other channel, in order,
+ *     2 words: start values, bias * 65537 - 32768 * (groups + corrections) modulo 2^32 and the bias, with the input offset folded in;
+ *     `groups` words of four weights, whose magnitudes add up to at most 255, the last padded with zeros;
+ *     a word per correction, 2^31 + k * 2^11 + weight as a byte: a weight for value k of the patch, in addition;
+ *     the record: shift + 2^16 * (distance to the next such channel, or to the end) + flags, then
+ *         armv7m: multiplier and rounding term; flag 2^30: round by the sign of the accumulator.
+ * Patches are in order of the filter: rows, columns, channels. Exact while |accumulator| < 2^30: the compiler checks it.
+ * scratch: 32 * groups bytes, and input_depth bytes more when flat is 0. */
+typedef struct {
+    int32_t pixels;          /* of the output: batches * height * width, >= 1 */
+    int32_t input_depth;     /* >= 1 */
+    int32_t output_depth;    /* 1 to 16383 */
+    int32_t groups;          /* filter_height * filter_width * input_depth / 4, rounded up */
+    int32_t constants;       /* channels that are the same for every input */
+    int32_t first_channel;   /* the first other channel, output_depth if there is none */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t flat;            /* 1: a 1x1 filter with stride 1, whose patches are the input's pixels; nothing below is used then */
+    int32_t output_height;
+    int32_t output_width;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t padding;         /* the input's zero point */
+} tinyc_conv_2d_packed_params;
+
+void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                             void *scratch);
+
+/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for RV32 with multiplication. `stream` is packed at build time
+ * (compiler/targets/rv32/_triples.py), per four output channels, the last four padded with zeros:
+ *     for each k of the filter [filter_height, filter_width, input_depth], padded with zeros to a multiple of 4: one word, the four
+ *         channels' weights as bytes;
+ *     4 * 4 words: start value (bias * 2^sum_shift + 2^31, the input offset folded into the bias), multiplier * 2, rounding term,
+ *         right shift. With v = sum * 2^sum_shift + start + 2^31 the output before its clamp is
+ *         (((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift, which equals requantize: see docs/kernels.md.
+ * scratch: 16 * (k rounded up to 4) + (direct ? 0 : 4 * filter_width * input_depth) bytes. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t input_zero_point;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t direct;          /* 1: a 1x1 filter, stride 1, no padding */
+    int32_t segment;         /* words of weights, a multiple of 4, whose sums stay in 21 bits */
+    int32_t segments;        /* 1 or more */
+    int32_t sum_shift;       /* 1 to 11 */
+    int32_t negative;        /* -2^sum_shift; 0 when no negative sum can give more than activation_min */
+} tinyc_conv_2d_triples_params;
+
+void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                           void *scratch);
+
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
 
 /* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]
@@ -171,6 +381,10 @@ typedef struct {
 
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+
+/* The same for Helium. AVERAGE_POOL_2D with at most 256 pixels per window. In place where the input is one window per image. */
+void tinyc_average_pool_2d_s8_mve(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+void tinyc_max_pool_2d_s8_mve(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
 /* ---- MEAN ----------------------------------------------------------------------------------------------------------- */
 
@@ -216,6 +430,23 @@ typedef struct {
 } tinyc_add_params;
 
 void tinyc_add_s8(const tinyc_add_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
+
+/* ADD of inputs of one shape for Helium: the formula above for two inputs that do not repeat, of which `halved` is the one with the larger
+ * scale: its multiplier is 2^30 with a right shift of 0. In place: output may be the same memory as either input. */
+typedef struct {
+    int32_t size;
+    int32_t halved_offset;      /* -zero points */
+    int32_t scaled_offset;
+    int32_t scaled_multiplier;
+    int32_t scaled_right_shift; /* 0 to 30 */
+    int32_t output_offset;      /* output zero point */
+    int32_t output_multiplier;
+    int32_t output_right_shift; /* 0 to 30 */
+    int32_t activation_min;     /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_add_mve_params;
+
+void tinyc_add_s8_mve(const tinyc_add_mve_params *params, const int8_t *halved, const int8_t *scaled, int8_t *output);
 
 /* output[i] = clamp(output_offset + requantize((input1[i] + input1_offset) * (input2[i] + input2_offset), multiplier, shift)),
  * the sum modulo 2^32. In place: output may be the same memory as an input that does not repeat. */

@@ -5,7 +5,7 @@ It knows nothing of graphs: a buffer is a size and the steps during which its by
 its certificate: a lower bound that no plan can beat, and whether the plan is proved optimal.
 """
 
-from .planner import EFFORT, allocate
 from .arena import Arena, Buffer, check
+from .planner import EFFORT, allocate
 
 __all__ = ["EFFORT", "Arena", "Buffer", "allocate", "check"]

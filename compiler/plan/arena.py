@@ -72,7 +72,7 @@ def peak(buffers: Sequence[Buffer], alignment: int) -> tuple[int, int, tuple[int
 
 
 def validate(buffers: Sequence[Buffer], alignment: int) -> None:
-    """Raise ValueError for what cannot be planned: equal ids, empty buffers, reversed lifetimes, a strange alignment."""
+    """Raise ValueError for equal ids, sizes below 1, reversed lifetimes and an alignment that is no power of two."""
     if alignment < 1 or alignment & (alignment - 1):
         raise ValueError(f"the alignment must be a power of two, found {alignment}")
     seen: set[int] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .arena import Arena, Buffer, aligned, peak, validate
 from .first_fit import Packing, Problem, greedy, problem_of, repair
@@ -57,7 +58,7 @@ def pack(problem: Problem, bound: int, effort: int) -> tuple[Packing, bool]:
 
 
 def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tuple[Packing, bool]:
-    """Pack the hard parts on their own, the one that seems highest first; later ones need not be lower than earlier ones."""
+    """Pack the hard parts on their own, the one that seems highest first: the others need not be lower than it."""
     reduced = reduce_problem(problem, bound)
     starts = [(part, _start(part, bound)) for part in reduced.parts]
     starts.sort(key=lambda start: -start[0].base - start[1].height)
@@ -69,12 +70,16 @@ def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tu
             method = "branch and bound"
             found = search(part.problem, start, height - part.base, known.height - 1 - part.base, budget)
             if found.packing is None:
-                return known, found.exhausted
+                return (_proved(known) if found.exhausted else known), found.exhausted
             start = found.packing
             proved = max(proved, part.base + start.height) if found.exhausted else proved
         height = max(height, part.base + start.height)
         packed.update((box, part.base + offset) for box, offset in zip(part.boxes, start.offsets, strict=True))
     return Packing(complete(problem, reduced, packed), height, method), height == proved
+
+
+def _proved(packing: Packing) -> Packing:
+    return replace(packing, method=f"{packing.method}, proved by branch and bound")
 
 
 def _start(part: Part, bound: int) -> Packing:

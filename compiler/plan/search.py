@@ -70,11 +70,13 @@ class Outcome:
 
 @dataclass
 class _Node:
-    """A partial packing: the boxes to place, their heads, and the branches not tried yet (best last)."""
+    """A partial packing: the boxes to place and their heads; the boxes placed, as bits, and the height they reach; and
+    the branches not tried yet, the best one last."""
 
     rest: Ints
     heads: Ints
     placed: int
+    top: int
     branches: list[tuple[int, Ints]] = field(default_factory=list)
 
 
@@ -104,12 +106,14 @@ class Search:
         What one run proved to fail is not tried again by the next one.
         """
         path: list[_Node] = []
-        self._enter(_Node(np.arange(self.count), np.zeros(self.count, dtype=np.int64), 0), path, budget, taste)
+        self._enter(_Node(np.arange(self.count), np.zeros(self.count, dtype=np.int64), 0, 0), path, budget, taste)
         while path:
             if self.best is not None and self.best.height <= self.goal:
                 return Outcome(self.best, exhausted=False)
             node = path[-1]
-            if not node.branches:
+            if node.top > self.limit:
+                path.pop()
+            elif not node.branches:
                 self._bury(path.pop())
             elif budget.nodes <= 0:
                 return Outcome(self.best, exhausted=False)
@@ -126,7 +130,8 @@ class Search:
         if not len(rest):
             self._found()
             return
-        self._enter(_Node(rest, np.delete(heads, position), node.placed | 1 << box), path, budget, taste)
+        top = max(node.top, int(self.offsets[box] + self.size[box]))
+        self._enter(_Node(rest, np.delete(heads, position), node.placed | 1 << box, top), path, budget, taste)
 
     def _enter(self, node: _Node, path: list[_Node], budget: Budget, taste: int) -> None:
         """Find the branches of a node and go on from there, unless it can be seen to fail."""
@@ -147,6 +152,10 @@ class Search:
         return any(bool((heads <= node.heads).all()) for heads in self.dead.get(node.placed, ()))
 
     def _bury(self, node: _Node) -> None:
+        """Remember that the boxes of `node` do not fit above its heads within the limit.
+
+        Not called when what is placed already reaches above the limit: that says nothing about the rest.
+        """
         if len(self.dead) >= DEAD_SETS and node.placed not in self.dead:
             return
         states = self.dead.setdefault(node.placed, [])
@@ -177,6 +186,7 @@ class Search:
         total = load.sum(axis=1)
         busy = total + heads.max() > self.limit
         load, total, size = load[busy], total[busy], self.size[rest]
+        raised: Ints = heads
         for _ in range(RAISES):
             late = (load > 0) & (heads + total[:, None] > self.limit)
             rows = np.flatnonzero(late.any(axis=1))
@@ -196,7 +206,8 @@ class Search:
     def _distinct(self, rest: Ints, picks: Ints) -> Ints:
         """Drop the boxes that have a twin among the picks before them."""
         first = np.unique(self.twin[rest[picks]], return_index=True)[1]
-        return picks[np.sort(first)]
+        kept: Ints = picks[np.sort(first)]
+        return kept
 
     def _bounds(self, rest: Ints, heads: Ints) -> tuple[Ints, int]:
         """Per row of `heads`, the height that the boxes of `rest` reach at least; and how large the table for it was.

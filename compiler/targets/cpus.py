@@ -11,7 +11,8 @@ from ..errors import UsageError, suggestion
 
 @dataclass(frozen=True)
 class Cpu:
-    """One core. `features` name what kernels may rely on: `dsp` (Armv7E-M/Armv8-M DSP), `mve` (Helium), `fpu`."""
+    """One core. `features` name what kernels may rely on: `dsp` (Armv7E-M/Armv8-M DSP), `mve` (Helium), `fpu`; `armv7m` and
+    `armv6m` are Arm cores without SIMD, whose kernels suit their few instructions and registers."""
 
     name: str
     title: str
@@ -25,8 +26,8 @@ def _cpu(name: str, title: str, family: str, *features: str) -> tuple[str, Cpu]:
 
 CPUS: Mapping[str, Cpu] = dict(
     [
-        _cpu("cortex-m0plus", "Arm Cortex-M0+", "cortex-m"),
-        _cpu("cortex-m3", "Arm Cortex-M3", "cortex-m"),
+        _cpu("cortex-m0plus", "Arm Cortex-M0+", "cortex-m", "armv6m"),
+        _cpu("cortex-m3", "Arm Cortex-M3", "cortex-m", "armv7m"),
         _cpu("cortex-m4", "Arm Cortex-M4 with FPU", "cortex-m", "dsp", "fpu"),
         _cpu("cortex-m7", "Arm Cortex-M7 with FPU", "cortex-m", "dsp", "fpu"),
         _cpu("cortex-m33", "Arm Cortex-M33 with DSP and FPU", "cortex-m", "dsp", "fpu"),

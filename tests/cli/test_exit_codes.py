@@ -3,19 +3,20 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command import KWS, PROCESS, SINE, contents, float_model, large_model, save, tinyc, unsupported_model, wide_model
-from tinyc import emulators
+from tinyc import emulators, pipeline
 from tinyc.emulators import unicorn
 from tinyc.graph import Graph, Tensor
-
 
 # ---- 1: the model or the data ----------------------------------------------------------------------------------------
 
@@ -395,6 +396,44 @@ def test_a_broken_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}/bin{os.pathsep}/usr/bin")
     shown = tinyc("build", SINE, "-b", "host", "--verify", "host", "--toolchain", "gcc", "-o", tmp_path / "out")
     assert shown.code == 4 and "license expired" in shown.err
+
+
+# ---- 5: mismatch -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--layers",), ("--json",)])
+def test_an_edited_kernel_is_a_mismatch(options: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert tinyc("build", KWS, "-b", "bluepill", "-o", folder, "--verify", "none").code == 0
+    kernel = folder / "lib" / "kws" / "src" / "tinyc_depthwise_conv_2d_s8.c"
+    before = kernel.read_text()
+    kernel.write_text(
+        before.replace("*output++ = (int8_t)tinyc_clamp(", "*output++ = (int8_t)(1 ^ tinyc_clamp(").replace(
+            "activation_max);", "activation_max));"
+        )
+    )
+    assert kernel.read_text() != before
+    shown = tinyc("verify", folder, *options)
+    assert shown.code == 5 and shown.out == ""
+    where = r"error: layer 1 DEPTHWISE_CONV_2D '[^']+' \(tinyc_depthwise_conv_2d_s8\): "
+    assert re.match(where + r"element \[0,0,0,0\] is -?\d+, expected -?\d+; \d+ of 3000 ", shown.err), shown.err
+    kernel.write_text(before)
+    assert tinyc("verify", folder, *options).code == 0
+
+
+def test_a_build_that_does_not_verify_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a kernel of the runtime were broken: the build itself stops, and names the place."""
+    emit = pipeline.emit
+
+    def broken(*arguments: Any) -> dict[str, bytes]:
+        files = dict(emit(*arguments))
+        files["tinyc_softmax_s8.c"] = files["tinyc_softmax_s8.c"].replace(b") - 128)", b") - 127)")
+        return files
+
+    monkeypatch.setattr(pipeline, "emit", broken)
+    shown = tinyc("build", KWS, "-b", "host", "-o", tmp_path / "out")
+    assert shown.code == 5 and shown.out == "" and "SOFTMAX" in shown.err
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- everywhere ------------------------------------------------------------------------------------------------------

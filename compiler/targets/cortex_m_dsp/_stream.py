@@ -53,14 +53,18 @@ def accumulator_bound(p: Product) -> Array:
     """The largest |accumulator| of each channel over all int8 inputs."""
     weights = p.weights.astype(np.int64)
     ends = np.stack([weights * -128, weights * 127])
-    return np.maximum(np.abs(p.bias + ends.min(axis=0).sum(axis=1)), np.abs(p.bias + ends.max(axis=0).sum(axis=1)))
+    low: Array = p.bias + ends.min(axis=0).sum(axis=1)
+    high: Array = p.bias + ends.max(axis=0).sum(axis=1)
+    bound: Array = np.maximum(np.abs(low), np.abs(high))
+    return bound
 
 
 def always_zero(p: Product) -> Array:
     """Channels whose requantized accumulator is 0 for every input: multiplier 0, or shifted out completely."""
     right = np.maximum(-p.shift.astype(np.int64), 0)
     high = accumulator_bound(p) * p.multiplier.astype(np.int64) // (1 << 31) + 1
-    return (p.multiplier == 0) | ((right > 0) & (high < (np.int64(1) << right) // 2))
+    zero: Array = (p.multiplier == 0) | ((right > 0) & (high < (np.int64(1) << right) // 2))
+    return zero
 
 
 def exact(p: Product) -> bool:

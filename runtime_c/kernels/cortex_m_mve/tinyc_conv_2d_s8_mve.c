@@ -243,19 +243,31 @@ static void gather_patches(queue *q, const int8_t *image, int32_t y, int32_t x, 
     const int32_t row = p->input_width * depth;
     const int32_t ky_first = y < 0 ? -y : 0;
     const int32_t ky_end = p->input_height - y < p->filter_height ? p->input_height - y : p->filter_height;
+    const int32_t filter_row = p->filter_width * depth;
+    const int32_t size = (end - first) * depth;
+    const int32_t step = p->stride_width * depth;
     int8_t *to = q->patches + q->filled * q->stride;
-    if (first > 0 || end < p->filter_width || ky_first > 0 || ky_end < p->filter_height) {
+    if (end - first < p->filter_width || ky_end - ky_first < p->filter_height) {
         const int8x16_t padding = vdupq_n_s8((int8_t)p->input_zero_point);
         for (int32_t i = 0; i < count * q->stride; i += 16) {
             vstrbq_s8(to + i, padding);
         }
     }
-    to += (ky_first * p->filter_width + first) * depth;
+    to += ky_first * filter_row + first * depth;
     const int8_t *from = image + (y + ky_first) * row + (x + first) * depth;
-    for (int32_t ky = ky_first; ky < ky_end; ky++) {
-        gather(to, from, count, (end - first) * depth, p->stride_width * depth, q->stride);
-        to += p->filter_width * depth;
-        from += row;
+    /* The longer loop is the inner one. */
+    if (count > ky_end - ky_first) {
+        for (int32_t ky = ky_first; ky < ky_end; ky++) {
+            gather(to, from, count, size, step, q->stride);
+            to += filter_row;
+            from += row;
+        }
+    } else if (ky_end > ky_first) {
+        for (int32_t i = 0; i < count; i++) {
+            gather(to, from, ky_end - ky_first, size, row, filter_row);
+            to += q->stride;
+            from += step;
+        }
     }
     q->filled += count;
 }

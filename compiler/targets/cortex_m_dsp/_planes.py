@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Geometry and packed records of the depthwise kernels that work on planes (runtime_c/internal/tinyc_planes_dsp.h).
+
+The kernels transpose four channels at a time from NHWC to lines of halfwords, padding included. Lines may be rows or columns
+of the image. Records hold everything about an output channel: its weights, bias and multiplier, one to a channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...graph import Array, Layer
+from ...ops._convolution import Axis, axes, multipliers
+from ...ops._fixed_point import activation_range, multiply_by_quantized_multiplier
+from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+
+#: Scratch that a band of lines should not exceed, in bytes; it does where its planes need more for a few output lines.
+SCRATCH = 2048
+LINES_PER_BAND = 4
+
+#: Every channel of the ReLU kernels is shifted right by this.
+RELU_SHIFT = 10
+
+ACCUMULATOR_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How a layer is laid out: which image axis runs along the lines, and where lines are in scratch. See tinyc_kernels.h."""
+
+    lines: Axis
+    columns: Axis
+    transposed: bool
+    used_columns: int
+    entry: int
+    quads: int
+    last: int
+    words: int
+    pitch: int
+    per_pitch: int
+    band: int
+
+    @property
+    def buffer_lines(self) -> int:
+        return (self.band - 1) * self.lines.stride + self.lines.taps
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of scratch memory."""
+        return self.buffer_lines * self.pitch * (4 // self.per_pitch)
+
+
+def planes(layer: Layer, transposed: bool, needed_words: int, pitch: int | None) -> Planes | None:
+    """The layout of `layer` with the image's columns as lines where `transposed`.
+
+    `needed_words` is what the kernel reads of a line; `pitch` is its fixed distance between lines in bytes, or None. None when
+    the lines are too long for that.
+    """
+    lines, columns = axes(layer)[::-1] if transposed else axes(layer)
+    used = min(columns.input, (columns.output - 1) * columns.stride + columns.taps - columns.pad)
+    before = columns.pad % 4
+    first = 4 - before if before else 0
+    if layer.input(0).shape[3] < 4 or used < first:
+        entry, quads, last = -1, 0, 0
+        loaded = -(-(columns.pad + used) // 2)
+    else:
+        quads, last = divmod(used - first, 4)
+        entry = before if before else (0 if quads else 4)
+        quads += 1 if before else 0
+        loaded = (columns.pad // 4 + quads + (1 if last else 0)) * 2
+    words = -(-max(loaded, needed_words) // 2) * 2
+    per_pitch = 4
+    if pitch is None:
+        # All planes side by side, and a multiple of eight words.
+        lanes = min(layer.input(0).shape[3], 4)
+        words = -(-words * lanes // 8) * 8 // lanes if lanes != 3 else -(-words // 8) * 8
+        pitch = words * lanes * 4
+    else:
+        fitting = [count for count in (4, 2, 1) if words * 4 * count <= pitch]
+        if not fitting:
+            return None
+        per_pitch = fitting[0]
+    line_bytes = pitch * 4 // per_pitch
+    most = max(SCRATCH // line_bytes, (LINES_PER_BAND - 1) * lines.stride + lines.taps)
+    band = max(1, min(lines.output, (most - lines.taps) // lines.stride + 1))
+    # As few bands as that, of equal height.
+    band = -(-lines.output // -(-lines.output // band))
+    return Planes(lines, columns, transposed, used, entry, quads, last, words, pitch, per_pitch, band)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How often the shared part of the kernels does what, for one layer."""
+
+    layer: float
+    groups: float
+    bands: float
+    calls: float
+    channels: float
+    lines: float
+    quads: float
+    gathered: float
+    moves: float
+    moved: float
+    clamped: float
+
+    @property
+    def instructions(self) -> float:
+        """Fitted to counts on Cortex-M4 with arm-none-eabi-gcc 12 -O2."""
+        return self.layer
+
+
+def work(layer: Layer, p: Planes) -> Work:
+    """Counts for `layer`: four-channel groups, bands of them, calls of the line function, channels in these calls, ..."""
+    batches, _, _, depth = layer.input(0).shape
+    multiplier = layer.attributes["depth_multiplier"]
+    groups = -(-depth // 4) * batches
+    words = p.pitch // 4
+    bands = lines = moves = moved = 0
+    loaded = -p.lines.pad
+    regions = 4 // p.per_pitch
+    for row in range(0, p.lines.output, p.band):
+        rows = min(p.band, p.lines.output - row)
+        top = row * p.lines.stride - p.lines.pad
+        end = top + (rows - 1) * p.lines.stride + p.lines.taps
+        start = max(top, loaded)
+        inside = max(0, min(end, p.lines.input) - max(start, 0))
+        lines += inside
+        bands += 1
+        if p.band < p.lines.output:
+            filled = end - start - inside
+            moves += ((row > 0 and loaded > top) + (start < 0) + (end > p.lines.input)) * regions
+            moved += (filled + max(0, loaded - top) * (row > 0)) * words * regions
+        loaded = end
+    low, high = activation_range(layer.attributes["activation"], layer.output)
+    whole = p.entry >= 0
+    return Work(
+        layer=1.0,
+        groups=groups,
+        bands=groups * bands,
+        calls=groups * bands if multiplier == 1 else batches * depth * bands,
+        channels=batches * depth * multiplier * bands,
+        lines=groups * lines,
+        quads=groups * lines * (p.quads + (p.last > 0)) if whole else 0,
+        gathered=0 if whole else batches * lines * depth * p.used_columns,
+        moves=groups * moves + regions,
+        moved=groups * moved + p.buffer_lines * words * regions,
+        clamped=0 if (low, high) == (-128, 127) else layer.output.elements,
+    )
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What requantization needs of a layer's output channels, and their weights as [channel, filter line, filter column].
+
+    `bias` is int64 with the input offset folded in; `multiplier` and `right` (the right shift) are int64.
+    """
+
+    weights: Array
+    bias: Array
+    multiplier: Array
+    right: Array
+    zero_point: int
+    low: int
+
+    @property
+    def bound(self) -> Array:
+        """The largest |accumulator| of each channel over all int8 inputs."""
+        flat = self.weights.reshape(len(self.weights), -1)
+        ends = np.stack([flat * -128, flat * 127])
+        return np.maximum(
+            np.abs(self.bias + ends.min(axis=0).sum(axis=1)), np.abs(self.bias + ends.max(axis=0).sum(axis=1))
+        )
+
+    @property
+    def dead(self) -> Array:
+        """Channels whose requantized accumulator is 0 for every input: multiplier 0, or shifted out completely."""
+        high = self.bound * self.multiplier // (1 << 31) + 1
+        return (self.multiplier == 0) | ((self.right > 0) & (high < (np.int64(1) << np.maximum(self.right, 0)) // 2))
+
+
+def constant(layer: Layer) -> bool:
+    """Whether filter and bias are known at build time."""
+    bias = layer.optional(2)
+    return layer.input(1).constant and (bias is None or bias.constant)
+
+
+def channels(layer: Layer, transposed: bool) -> Channels:
+    """The output channels of `layer`, whose filter and bias are constant."""
+    data, bias = layer.input(1).data, layer.optional(2)
+    assert data is not None
+    weights = data[0].astype(np.int64).transpose((2, 1, 0) if transposed else (2, 0, 1))
+    start = -layer.input(0).zero_point * weights.sum(axis=(1, 2))
+    if bias is not None:
+        assert bias.data is not None
+        start = start + bias.data.astype(np.int64).reshape(-1)
+    multiplier, shift = multipliers(layer)
+    low, _ = activation_range(layer.attributes["activation"], layer.output)
+    right = -shift.astype(np.int64)
+    return Channels(weights, start, multiplier.astype(np.int64), right, layer.output.zero_point, low)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Requantization per channel: sums and `bias` are times 2^`power`; `tail` is the record's second free byte."""
+
+    power: Array
+    tail: Array
+    bias: Array
+    multiplier: Array
+
+
+def signed(c: Channels) -> Scaled | None:
+    """Requantization of any layer by right shifts of 1 to 22; None when a channel needs another."""
+    dead = c.dead
+    if not (((c.right >= 1) & (c.right <= 22)) | dead).all() or (c.bound >= ACCUMULATOR_LIMIT).any():
+        return None
+    right = np.where(dead, 1, c.right)
+    return Scaled(np.ones_like(right), right, 2 * c.bias, np.where(dead, 0, c.multiplier))
+
+
+def relu(c: Channels) -> Scaled | None:
+    """Requantization of a layer whose smallest output is at least the zero point; None when a channel's is not exact.
+
+    TFLite Micro's two roundings of x * multiplier * 2^-e are floor((x * m + 1/2 + 2^(e - 1)) / 2^e) for results of 0 and above,
+    with m = multiplier / 2^31, and the others are clamped. With j = RELU_SHIFT - e, the kernel computes the same as
+    floor((floor(2^(j + 1) * x * multiplier / 2^32) + 2^(j - 1) + 2^(RELU_SHIFT - 1)) / 2^RELU_SHIFT).
+    """
+    if c.low < c.zero_point:
+        return None
+    dead, bound = c.dead, c.bound
+    power = np.clip(RELU_SHIFT + 1 - c.right, 2, 8)
+    tail = np.int64(1) << (power - 2)
+    bias = c.bias << power
+    multiplier = c.multiplier.copy()
+    if ((bound >= np.int64(1) << (31 - power)) & ~dead).any():
+        return None
+    for i in np.flatnonzero((power != RELU_SHIFT + 1 - c.right) & ~dead):
+        found = _smaller_multiplier(c, int(i), int(bound[i])) if c.right[i] >= RELU_SHIFT else None
+        if found is None:
+            return None
+        multiplier[i], tail[i], extra = found
+        bias[i] += extra
+    return Scaled(power, np.where(dead, 0, tail), bias, np.where(dead, 0, multiplier))
+
+
+def _smaller_multiplier(c: Channels, i: int, bound: int) -> tuple[int, int, int] | None:
+    """(multiplier, tail, addition to the scaled bias) for a channel that is shifted right by RELU_SHIFT or more, or None.
+
+    The multiplier is cut short by the bits that the shift has too many; both functions are monotonic, so that equal steps prove
+    equality for every accumulator up to `bound`.
+    """
+    m, e = int(c.multiplier[i]), int(c.right[i])
+    sums = _steps(m, e, bound)
+    wanted = multiply_by_quantized_multiplier(sums, m, -e)
+    cut = m >> (e + 1 - RELU_SHIFT)
+    for shorter in (cut, cut + 1):
+        for tail in (0, 1):
+            for extra in range(5):
+                high = (sums * 4 + extra) * shorter >> 32
+                if (np.maximum((high + 512 + tail) >> RELU_SHIFT, 0) == np.maximum(wanted, 0)).all():
+                    return shorter, tail, extra
+    return None
+
+
+def _steps(multiplier: int, right: int, bound: int) -> Array:
+    """The accumulators from -bound to bound on both sides of every step of the requantization to 0..255."""
+    wanted = np.arange(1, 257)
+    low, high = np.full(256, -bound - 1), np.full(256, bound + 1)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        above = multiply_by_quantized_multiplier(middle, multiplier, -right) >= wanted
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    found = np.concatenate([low, high, [-bound, bound]])
+    return np.unique(found[np.abs(found) <= bound])
+
+
+def records_3x3(c: Channels, scaled: Scaled) -> Array:
+    """The table of the 3x3 kernels: per channel three words of a filter line and a byte, then bias and multiplier."""
+    lines = np.zeros((len(c.weights), 3, 4), np.int64)
+    lines[:, :, :3] = c.weights
+    lines[:, 0, 3] = scaled.power
+    lines[:, 1, 3] = scaled.tail
+    return _records(lines.reshape(-1, 12), scaled)
+
+
+def records(c: Channels, scaled: Scaled, steps: int) -> Array:
+    """The table of tinyc_depthwise_s8_dsp: per channel `steps` pairs of weights for each filter line, the shift, bias and multiplier."""
+    count, lines, columns = c.weights.shape
+    pairs = np.zeros((count, lines, steps * 2), np.int64)
+    pairs[:, :, :columns] = c.weights
+    flat = np.concatenate([pairs.reshape(count, -1), scaled.tail[:, None]], axis=1)
+    return _records(np.pad(flat, ((0, 0), (0, -flat.shape[1] % 4))), scaled)
+
+
+def _records(values: Array, scaled: Scaled) -> Array:
+    """Bytes, bias and multiplier of each channel as int32 words."""
+    words = (values & 0xFF).astype(np.uint8).view("<u4")
+    ends = (np.stack([scaled.bias, scaled.multiplier], axis=1) & 0xFFFFFFFF).astype(np.uint32)
+    return np.concatenate([words, ends], axis=1).view(np.int32)
+
+
+def bind(layer: Layer, p: Planes, table: Array, spare: int = 0) -> Binding:
+    """The call of a kernel with `tinyc_depthwise_dsp_params`, and `spare` bytes of scratch after the planes."""
+    source, output = layer.input(0), layer.output
+    depth, filters = source.shape[3], output.shape[3]
+    low, high = activation_range(layer.attributes["activation"], output)
+    along, across = (1, 0) if not p.transposed else (0, 1)
+    input_steps = (source.shape[2] * depth, depth)
+    output_steps = (output.shape[2] * filters, filters)
+    fields = {
+        "batches": source.shape[0],
+        "channels": depth,
+        "multiplier": layer.attributes["depth_multiplier"],
+        "input_lines": p.lines.input,
+        "input_columns": p.used_columns,
+        "input_line_step": input_steps[across],
+        "input_column_step": input_steps[along],
+        "input_size": source.elements // source.shape[0],
+        "output_lines": p.lines.output,
+        "output_columns": p.columns.output,
+        "output_line_step": output_steps[across],
+        "output_column_step": output_steps[along],
+        "output_size": output.elements // output.shape[0],
+        "filter_lines": p.lines.taps,
+        "filter_columns": p.columns.taps,
+        "stride_lines": p.lines.stride,
+        "stride_columns": p.columns.stride,
+        "pad_lines": p.lines.pad,
+        "pad_columns": p.columns.pad,
+        "band": p.band,
+        "buffer_lines": p.buffer_lines,
+        "plane_words": p.words,
+        "plane_pitch": p.pitch,
+        "planes_per_pitch": p.per_pitch,
+        "entry": p.entry,
+        "quads": p.quads,
+        "last": p.last,
+        "record_words": table.shape[1],
+        "input_zero_point": source.zero_point,
+        "output_zero_point": output.zero_point,
+        "activation_min": low,
+        "activation_max": high,
+    }
+    same = source.shape == output.shape
+    return Binding(
+        args=(ParamsPointer(), Input(0), Table("records"), Output(), Scratch()),
+        params=Params("tinyc_depthwise_dsp_params", fields),
+        constants=(Constant("records", table),),
+        scratch=p.scratch + spare,
+        in_place=(0,) if same else (),
+    )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DEPTHWISE_CONV_2D for the DSP extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...graph import Layer
+from ...program import Binding
+from .. import Kernel
+from . import _planes
+
+#: TINYC_3X3_PITCH in runtime_c/internal/tinyc_depthwise_3x3_dsp.h.
+PITCH_3X3 = 256
+
+#: STEPS_MAX in tinyc_depthwise_s8_dsp.c.
+STEPS_MAX = 8
+
+Requantization = Callable[[_planes.Channels], _planes.Scaled | None]
+
+
+def _fits(layer: Layer) -> bool:
+    """No dilation, and weights known at build time."""
+    taps, dilation = layer.input(1).shape[1:3], layer.attributes["dilation"]
+    return all(t == 1 or d == 1 for t, d in zip(taps, dilation, strict=True)) and _planes.constant(layer)
+
+
+def _along(layer: Layer, transposed: bool) -> tuple[int, int, int]:
+    """(outputs, stride, taps) along the lines."""
+    axis = 0 if transposed else 1
+    return layer.output.shape[1 + axis], layer.attributes["stride"][axis], layer.input(1).shape[1 + axis]
+
+
+# 3x3
+
+
+def _planes_3x3(layer: Layer) -> _planes.Planes | None:
+    """The cheaper of the layouts by rows and by columns, or None where neither fits."""
+    found = []
+    for transposed in (False, True):
+        outputs, stride, _ = _along(layer, transposed)
+        words = -(-outputs // 2) + 1 if stride == 1 else outputs + 1 + outputs % 2
+        p = _planes.planes(layer, transposed, words, PITCH_3X3) if stride in (1, 2) else None
+        if p is not None:
+            found.append(p)
+    return min(found, key=lambda p: _instructions_3x3(layer, p, signed=False), default=None)
+
+
+def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool) -> float:
+    return 1.0 + p.lines.output
+
+
+def _kernel_3x3(function: str, requantization: Requantization, signed: bool) -> Kernel:
+    def applies(layer: Layer) -> bool:
+        return (
+            _fits(layer)
+            and layer.input(1).shape[1:3] == (3, 3)
+            and _planes_3x3(layer) is not None
+            and requantization(_planes.channels(layer, False)) is not None
+        )
+
+    def bind(layer: Layer) -> Binding:
+        p = _planes_3x3(layer)
+        assert p is not None
+        c = _planes.channels(layer, p.transposed)
+        scaled = requantization(c)
+        assert scaled is not None
+        return _planes.bind(layer, p, _planes.records_3x3(c, scaled))
+
+    def cost(layer: Layer) -> float:
+        p = _planes_3x3(layer)
+        assert p is not None
+        return _instructions_3x3(layer, p, signed)
+
+    return Kernel(function, "DEPTHWISE_CONV_2D", bind, cost, applies, isa="cortex_m_dsp")
+
+
+# Any filter
+
+
+def _steps(layer: Layer, transposed: bool) -> int:
+    """Pairs of weights that the kernel takes for a filter line."""
+    _, stride, taps = _along(layer, transposed)
+    return taps // 2 + 1 if stride == 1 else (taps + 1) // 2
+
+
+def _planes_any(layer: Layer) -> _planes.Planes | None:
+    found = []
+    for transposed in (False, True):
+        outputs, stride, _ = _along(layer, transposed)
+        turns, steps = -(-outputs // 4), _steps(layer, transposed)
+        if steps <= STEPS_MAX:
+            words = 2 * turns - 1 + steps if stride == 1 else -(-((4 * turns - 1) * stride) // 2) + steps
+            p = _planes.planes(layer, transposed, words, None)
+            if p is not None:
+                found.append(p)
+    return min(found, key=lambda p: _instructions_any(layer, p), default=None)
+
+
+def _instructions_any(layer: Layer, p: _planes.Planes) -> float:
+    return 2.0 + p.lines.output
+
+
+def _applies(layer: Layer) -> bool:
+    return (
+        _fits(layer)
+        and _planes_any(layer) is not None
+        and _planes.signed(_planes.channels(layer, False)) is not None
+    )
+
+
+def _bind(layer: Layer) -> Binding:
+    p = _planes_any(layer)
+    assert p is not None
+    c = _planes.channels(layer, p.transposed)
+    scaled = _planes.signed(c)
+    assert scaled is not None
+    steps = _steps(layer, p.transposed)
+    spare = p.lines.taps * steps * (8 if p.columns.stride == 1 else 4)
+    return _planes.bind(layer, p, _planes.records(c, scaled, steps), spare)
+
+
+def _cost(layer: Layer) -> float:
+    p = _planes_any(layer)
+    assert p is not None
+    return _instructions_any(layer, p)
+
+
+KERNELS = (
+    _kernel_3x3("tinyc_depthwise_3x3_relu_s8_dsp", _planes.relu, signed=False),
+    _kernel_3x3("tinyc_depthwise_3x3_s8_dsp", _planes.signed, signed=True),
+    Kernel("tinyc_depthwise_s8_dsp", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_dsp"),
+)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers as matrix products for tinyc_conv_2d_s8_mve: weights packed for blocks of four pixels and two channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...graph import Array, Layer
+from ...ops._convolution import Axis
+from ...program import Binding, Params
+from ._channels import Channels, call, clamps, is_clamped, padded, words
+
+#: Order of the four channels of a group: narrowing to bytes interleaves the first two with the last two.
+ORDER = (0, 2, 1, 3)
+
+#: Steps of 16 k in the unrolled loop.
+UNROLLED = 8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The convolution: `batches` images of `depth` channels, `filters` output channels."""
+
+    batches: int
+    height: Axis
+    width: Axis
+    depth: int
+    filters: int
+
+    @property
+    def k(self) -> int:
+        """Terms of an output's sum."""
+        return self.height.taps * self.width.taps * self.depth
+
+    @property
+    def steps(self) -> int:
+        return -(-self.k // 16)
+
+    @property
+    def pixels(self) -> int:
+        return self.batches * self.height.output * self.width.output
+
+    @property
+    def direct(self) -> int:
+        """Pixels, a multiple of four, that can be read in place 16 bytes at a time."""
+        if any(axis.taps != 1 or axis.stride != 1 for axis in (self.height, self.width)):
+            return 0
+        room = self.pixels * self.k - 16 * self.steps
+        return (room // self.k + 1) // 4 * 4 if room >= 0 else 0
+
+    @property
+    def queue(self) -> int:
+        """Patches in scratch: more of them share a call's overhead. None where all pixels are read in place."""
+        wanted = 16 if self.steps <= 4 else 8 if self.steps <= 12 else 4
+        return min(wanted, -(-(self.pixels - self.direct) // 4) * 4)
+
+
+def pack(weights: Array, channels: Channels) -> Array:
+    """The stream of int32 words that tinyc_kernels.h describes, from int8 `weights` [output channels, k]."""
+    filters, k = weights.shape
+    groups, steps = -(-filters // 4), -(-k // 16)
+    lanes = np.zeros((groups * 4, steps * 16), np.int8)
+    lanes[:filters, :k] = weights
+    # [group, half, channel of the half, step, lane] → [group, half, step, channel, lane]
+    halves = lanes.reshape(groups, 4, steps, 16)[:, ORDER].reshape(groups, 2, 2, steps, 16).transpose(0, 1, 3, 2, 4)
+    products = np.ascontiguousarray(halves).view(np.int32).reshape(groups, 2, steps * 8)
+    records = np.stack([channels.bias, channels.multiplier, channels.shift], axis=1)
+    ordered = words(padded(records, groups * 4)).reshape(groups, 4, 3)[:, ORDER].reshape(groups, 2, 6)
+    parts = [products, ordered]
+    if channels.ties:
+        fixes = padded((channels.shift < 0).astype(np.int32), groups * 4)
+        parts.append(fixes.reshape(groups, 4)[:, ORDER].reshape(groups, 2, 2))
+    return np.concatenate(parts, axis=2).reshape(-1)
+
+
+def bind(layer: Layer, geometry: Geometry, weights: Array, channels: Channels) -> Binding:
+    """The call of tinyc_conv_2d_s8_mve."""
+    g, (low, high) = geometry, clamps(layer)
+    params = Params(
+        "tinyc_conv_2d_mve_params",
+        {
+            "batches": g.batches,
+            "input_height": g.height.input,
+            "input_width": g.width.input,
+            "input_depth": g.depth,
+            "filter_height": g.height.taps,
+            "filter_width": g.width.taps,
+            "output_height": g.height.output,
+            "output_width": g.width.output,
+            "output_depth": g.filters,
+            "stride_height": g.height.stride,
+            "stride_width": g.width.stride,
+            "pad_height": g.height.pad,
+            "pad_width": g.width.pad,
+            "input_zero_point": layer.input(0).zero_point,
+            "output_zero_point": layer.output.zero_point,
+            "activation_min": low,
+            "activation_max": high,
+            "ties": int(channels.ties),
+            "queue": g.queue,
+            "direct": g.direct,
+        },
+    )
+    scratch = g.queue * g.steps * 16 + (-(-g.filters // 4) * 16 if g.filters % 4 else 0)
+    return call(params, pack(weights, channels), scratch)
+
+
+def cost(layer: Layer, geometry: Geometry) -> float:
+    """Instructions of tinyc_conv_2d_s8_mve."""
+    g, ties = geometry, 6 if clamps(layer)[0] < layer.output.zero_point else 0
+    group = 28 * g.steps + 36 + ties + 4 * max((g.steps - 2) // UNROLLED, 0) + (2 if g.steps > 1 else 0)
+    blocks = -(-g.pixels // 4)
+    total = 200 + blocks * (-(-g.filters // 4) * group + 16)
+    gathered = g.pixels - g.direct
+    runs = (-(-gathered // g.queue) * 120 if gathered else 0) + (60 if g.direct else 0)
+    if g.filters % 4:
+        runs += blocks * 120 + g.pixels * (20 + 8 * -(-g.filters // 16))
+    patch = 30 + 8 * g.height.taps * -(-g.width.taps * g.depth // 16)
+    return total + runs + gathered * patch + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)

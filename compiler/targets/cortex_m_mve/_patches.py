@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depthwise convolutions for tinyc_depthwise_conv_3x3_s8_mve: 4x4 patches of one channel, reduced by VMLADAV."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...graph import Array, Layer
+from ...ops._convolution import Axis
+from ...program import Binding, Params
+from ._channels import Channels, call, clamps, is_clamped, words
+
+#: Bytes of scratch for a transposed strip that more channels at a time are not worth.
+STRIP_BYTES = 2048
+
+#: Offsets between the outputs of two patches are 16-bit.
+OFFSET_LIMIT = 1 << 16
+
+
+@dataclass(frozen=True)
+class Lines:
+    """An image as lines of places: rows of columns (`by_rows`), or columns of rows."""
+
+    batches: int
+    channels: int
+    line: Axis
+    place: Axis
+    by_rows: bool
+
+    @property
+    def stride(self) -> int:
+        return self.line.stride
+
+    def steps(self, lines: int, places: int) -> tuple[int, int]:
+        """Bytes from line to line and from place to place of an image of so many."""
+        if self.by_rows:
+            return places * self.channels, self.channels
+        return self.channels, lines * self.channels
+
+    @property
+    def places(self) -> int:
+        """Places of a strip."""
+        needed = max(self.place.output, 4) if self.stride == 2 else self.place.output
+        return self.stride * needed + 2
+
+    @property
+    def pass_channels(self) -> int:
+        """Channels at a time: all, if the strip is small, or a multiple of 16."""
+        groups = max(STRIP_BYTES // (64 * self.places), 1)
+        return min(self.channels, 16 * groups)
+
+    @property
+    def scratch(self) -> int:
+        return -(-self.pass_channels // 16) * 64 * self.places + 16
+
+    @property
+    def fits(self) -> bool:
+        line, place = self.steps(self.line.output, self.place.output)
+        if self.stride == 1:
+            return self.line.output >= 2 and self.place.output >= 2 and 3 * place + line < OFFSET_LIMIT
+        return True
+
+
+def orientations(batches: int, height: Axis, width: Axis, channels: int) -> list[Lines]:
+    """The ways in which the kernel can take the image, none for filters and strides that it does not take."""
+    if max(height.taps, width.taps) > 3 or (height.stride, width.stride) not in ((1, 1), (2, 2)):
+        return []
+    if any(axis.dilation > 1 and axis.taps > 1 for axis in (height, width)):
+        return []
+    both = [Lines(batches, channels, height, width, True), Lines(batches, channels, width, height, False)]
+    return [lines for lines in both if lines.fits]
+
+
+def pack(lines: Lines, weights: Array, channels: Channels) -> Array:
+    """The stream of int32 words that tinyc_kernels.h describes, from int8 `weights` [ky, kx, channel]."""
+    by_line = weights if lines.by_rows else weights.transpose(1, 0, 2)
+    taps = np.zeros((lines.channels, 4, 4), np.int8)
+    taps[:, : by_line.shape[1], : by_line.shape[0]] = by_line.transpose(2, 1, 0)
+    records = words(np.stack([channels.bias, channels.multiplier, channels.shift], axis=1))
+    return np.concatenate([taps.reshape(-1, 16).view(np.int32), records], axis=1).reshape(-1)
+
+
+def bind(layer: Layer, lines: Lines, weights: Array, channels: Channels) -> Binding:
+    """The call of tinyc_depthwise_conv_3x3_s8_mve."""
+    low, high = clamps(layer)
+    input_steps = lines.steps(lines.line.input, lines.place.input)
+    output_steps = lines.steps(lines.line.output, lines.place.output)
+    params = Params(
+        "tinyc_depthwise_conv_3x3_mve_params",
+        {
+            "batches": lines.batches,
+            "channels": lines.channels,
+            "pass_channels": lines.pass_channels,
+            "stride": lines.stride,
+            "input_lines": lines.line.input,
+            "input_places": lines.place.input,
+            "input_line_step": input_steps[0],
+            "input_place_step": input_steps[1],
+            "output_lines": lines.line.output,
+            "output_places": lines.place.output,
+            "output_line_step": output_steps[0],
+            "output_place_step": output_steps[1],
+            "pad_lines": lines.line.pad,
+            "pad_places": lines.place.pad,
+            "input_zero_point": layer.input(0).zero_point,
+            "output_zero_point": layer.output.zero_point,
+            "activation_min": low,
+            "activation_max": high,
+            "ties": int(channels.ties),
+        },
+    )
+    return call(params, pack(lines, weights, channels), lines.scratch)
+
+
+def cost(layer: Layer, lines: Lines) -> float:
+    """Instructions of tinyc_depthwise_conv_3x3_s8_mve."""
+    places, tie = lines.place.output, 1 if clamps(layer)[0] < layer.output.zero_point else 0
+    if lines.stride == 1:
+        strips = -(-lines.line.output // 2)
+        channel = places // 4 * (27 + 2 * tie) + (places % 4 + 1) // 2 * (15 + tie) + 16 + 4 * (places % 4 > 0)
+    else:
+        strips = lines.line.output
+        channel = -(-places // 4) * (20 + tie) + 18 + 4 * (places % 4 > 0)
+    groups = -(-lines.channels // 16)
+    transposed = groups * (14 * lines.place.input + 60)
+    cost = lines.batches * strips * (120 + lines.channels * channel + transposed)
+    return cost + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)

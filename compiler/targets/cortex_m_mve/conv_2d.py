@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CONV_2D for Helium."""
+
+from __future__ import annotations
+
+from ...graph import Array, Layer
+from ...ops._convolution import axes, multipliers
+from ...program import Binding
+from .. import Kernel
+from . import _channels, _gemm, _taps
+
+
+def _weights(layer: Layer) -> Array:
+    """[output channels, ky * kx * i]."""
+    data = layer.input(1).data
+    assert data is not None
+    return data.reshape(data.shape[0], -1)
+
+
+def _geometry(layer: Layer) -> _gemm.Geometry:
+    height, width = axes(layer)
+    return _gemm.Geometry(layer.input(0).shape[0], height, width, layer.input(0).shape[3], layer.output.shape[3])
+
+
+def _applies(layer: Layer) -> bool:
+    dense = layer.input(1).shape[3] == layer.input(0).shape[3]
+    adjacent = all(axis.dilation == 1 or axis.taps == 1 for axis in axes(layer))
+    return dense and adjacent and _channels.takes(layer, multipliers)
+
+
+def _bind(layer: Layer) -> Binding:
+    weights = _weights(layer)
+    return _gemm.bind(layer, _geometry(layer), weights, _channels.channels(layer, weights, *multipliers(layer)))
+
+
+def _cost(layer: Layer) -> float:
+    return _gemm.cost(layer, _geometry(layer))
+
+
+def _applies_3x3(layer: Layer) -> bool:
+    return _applies(layer) and _taps.fits(_geometry(layer))
+
+
+def _bind_3x3(layer: Layer) -> Binding:
+    data = layer.input(1).data
+    assert data is not None
+    numbers = _channels.channels(layer, _weights(layer), *multipliers(layer))
+    return _taps.bind(layer, _geometry(layer), data, numbers)
+
+
+def _cost_3x3(layer: Layer) -> float:
+    return _taps.cost(layer, _geometry(layer))
+
+
+KERNELS = (
+    Kernel("tinyc_conv_2d_s8_mve", "CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),
+    Kernel("tinyc_conv_3x3_s8_mve", "CONV_2D", _bind_3x3, _cost_3x3, _applies_3x3, isa="cortex_m_mve"),
+)

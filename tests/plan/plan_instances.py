@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Buffer lists with known optima, as (size, first step, last step)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyc.plan import Buffer
+
+#: The activation tensors of the four MLPerf Tiny reference models (int8), with RESHAPE as a view of its input.
+MLPERF_TINY = {
+    "ad": [
+        *[(640, 0, 0), (128, 0, 1), (128, 1, 2), (128, 2, 3), (128, 3, 4), (8, 4, 5)],
+        *[(128, 5, 6), (128, 6, 7), (128, 7, 8), (128, 8, 9), (640, 9, 9)],
+    ],
+    "ic": [
+        *[(3072, 0, 0), (16384, 0, 3), (16384, 1, 2), (16384, 2, 3), (16384, 3, 6), (8192, 4, 5)],
+        *[(8192, 5, 7), (8192, 6, 7), (8192, 7, 10), (4096, 8, 9), (4096, 9, 11), (4096, 10, 11)],
+        *[(4096, 11, 12), (64, 12, 13), (10, 13, 14), (10, 14, 14)],
+    ],
+    "kws": [
+        *[(490, 0, 0), (8000, 0, 1), (8000, 1, 2), (8000, 2, 3), (8000, 3, 4), (8000, 4, 5), (8000, 5, 6)],
+        *[(8000, 6, 7), (8000, 7, 8), (8000, 8, 9), (64, 9, 10), (12, 10, 11), (12, 11, 11)],
+    ],
+    "vww": [
+        *[(27648, 0, 0), (18432, 0, 1), (18432, 1, 2), (36864, 2, 3), (9216, 3, 4), (18432, 4, 5), (18432, 5, 6)],
+        *[(18432, 6, 7), (4608, 7, 8), (9216, 8, 9), (9216, 9, 10), (9216, 10, 11), (2304, 11, 12), (4608, 12, 13)],
+        *[(4608, 13, 14), (4608, 14, 15), (4608, 15, 16), (4608, 16, 17), (4608, 17, 18), (4608, 18, 19)],
+        *[(4608, 19, 20), (4608, 20, 21), (4608, 21, 22), (4608, 22, 23), (1152, 23, 24), (2304, 24, 25)],
+        *[(2304, 25, 26), (2304, 26, 27), (256, 27, 28), (2, 28, 29), (2, 29, 29)],
+    ],
+}
+
+#: 5 units are alive at every step, but no plan has less than 6.
+GAP_OF_8 = [(3, 0, 0), (2, 0, 1), (2, 1, 3), (1, 2, 3), (1, 1, 4), (1, 2, 4), (3, 4, 5), (2, 5, 5)]
+
+#: 24 units at the peak, optimum 25.
+GAP_OF_17 = [
+    *[(1, 0, 0), (5, 0, 0), (5, 0, 0), (4, 0, 0), (5, 1, 1), (3, 1, 1), (4, 1, 2), (4, 2, 2), (3, 1, 3), (1, 3, 3)],
+    *[(4, 2, 4), (4, 4, 4), (9, 0, 6), (4, 7, 7), (7, 3, 8), (8, 5, 8), (4, 8, 8)],
+]
+
+#: Every greedy order fails, repeated first fit too, but a plan of 16 units, the lower bound, exists.
+GREEDY_FAILS = [
+    *[(3, 0, 0), (6, 0, 1), (3, 1, 2), (3, 2, 2), (3, 0, 3), (4, 0, 3), (3, 2, 5), (4, 3, 6), (4, 4, 6), (3, 4, 6)],
+]
+
+
+def buffers(rows: Sequence[tuple[int, int, int]]) -> list[Buffer]:
+    return [Buffer(i, *row) for i, row in enumerate(rows)]
+
+
+def brute_force(rows: Sequence[tuple[int, int, int]]) -> int:
+    """The optimum by trying every offset of every buffer, in arenas from the bytes alive at once upwards."""
+    height = max(sum(size for size, first, last in rows if first <= step <= last) for _, step, _ in rows)
+    while not _fits(rows, height, []):
+        height += 1
+    return height
+
+
+def _fits(rows: Sequence[tuple[int, int, int]], height: int, offsets: list[int]) -> bool:
+    if len(offsets) == len(rows):
+        return True
+    size, first, last = rows[len(offsets)]
+    for offset in range(height - size + 1):
+        free = all(
+            last < other[1] or other[2] < first or offset + size <= at or at + other[0] <= offset
+            for other, at in zip(rows, offsets, strict=False)
+        )
+        if free and _fits(rows, height, [*offsets, offset]):
+            return True
+    return False
