@@ -45,6 +45,12 @@ DTYPES: Mapping[str, type[np.generic]] = {
 }
 
 
+def short_name(name: str, limit: int = 60) -> str:
+    """A tensor's name for people: the first of fused names, its end when it is long."""
+    first = name.split(";")[0]
+    return first if len(first) <= limit else "..." + first[3 - limit :]
+
+
 @dataclass(frozen=True)
 class Quantization:
     """real = scale * (q - zero_point), per tensor (one entry) or per channel along `axis` (one entry per channel).
@@ -149,7 +155,7 @@ class Layer:
     @property
     def where(self) -> str:
         """For messages: `operator 3 CONV_2D 'model/conv/Relu'`."""
-        name = self.outputs[0].name if self.outputs else ""
+        name = short_name(self.outputs[0].name) if self.outputs else ""
         return f"operator {self.node.index} {self.node.op} '{name}'"
 
 

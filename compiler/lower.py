@@ -3,27 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from .graph import Graph
+from .graph import Graph, Layer
 from .ops import all_ops
 from .program import Program, Step
-from .select import select
+from .select import Candidate, Limits, select
 from .targets.cpus import Cpu
 
 #: What a build optimizes for, and the compiler flag that goes with it.
 OPTIMIZE: Mapping[str, str] = {"speed": "-O2", "balanced": "-O2", "size": "-Os"}
 
 
-def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced", flash_budget: int | None = None) -> Program:
-    """Kernel calls for `graph` on `cpu`, chosen for `optimize` within `flash_budget` bytes. Views cost no call."""
-    layers = list(graph.layers())
-    computed = [layer for layer in layers if not all_ops()[layer.op].view]
-    chosen = iter(select(computed, cpu, optimize, flash_budget))
+def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced", limits: Limits = Limits()) -> Program:  # noqa: B008
+    """Kernel calls for `graph` on `cpu`, chosen for `optimize` within `limits`. Views cost no call."""
+    return assemble(graph, cpu, select(computed(graph), cpu, optimize, limits))
+
+
+def computed(graph: Graph) -> list[Layer]:
+    """The layers that need a kernel: all but views."""
+    return [layer for layer in graph.layers() if not all_ops()[layer.op].view]
+
+
+def assemble(graph: Graph, cpu: Cpu, candidates: Sequence[Candidate]) -> Program:
+    """The program of `graph` with these kernels, one per computed layer."""
+    chosen = iter(candidates)
     steps: list[Step] = []
     storage = {index: index for index in graph.inputs}
     last_use = _last_use(graph)
-    for position, layer in enumerate(layers):
+    for position, layer in enumerate(graph.layers()):
         if all_ops()[layer.op].view:
             storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
             continue

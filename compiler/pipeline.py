@@ -26,8 +26,9 @@ from .passes import run_passes
 from .plan import Arena
 from .program import Program
 from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
-from .report import Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
-from .targets.cpus import find_cpu
+from .report import Budget, Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
+from .select import Limits
+from .targets.cpus import Cpu, find_cpu
 from .verification import EngineResult, choose_engines, run_image, verify
 from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
@@ -50,6 +51,8 @@ class Options:
     seed: int = 1
     layers: bool = False
     toolchain: str = "auto"
+    flash_budget: int | None = None
+    ram_budget: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +105,12 @@ def compile_model(
     data = read_model(Path(model))
     graph = run_passes(from_bytes(data, Path(model).name))
     name = model_name(options.name, Path(model))
-    progress("choosing kernels and planning memory")
-    program = lower(graph, cpu, options.optimize)
-    memory = plan_memory(program)
+    budget = Budget(options.flash_budget or board.flash_bytes, options.ram_budget or board.ram_bytes)
+    built = _build_within(graph, board, name, options, budget, progress)
+    program, memory, library = built.program, built.memory, built.library
     rows, ram_figures = layer_rows(program), ram(program, memory)
-    check_fit(board, rows, ram_figures, Flash(sum(row.constants for row in rows)), Stack())
-    progress("writing C")
-    library = emit(program, memory, name)
-    measurement = _measurement(library, program, name, options, progress)
-    flash, stack = _figures(rows, measurement)
-    check_fit(board, rows, ram_figures, flash, stack)
+    flash, stack = _figures(rows, built.measurement)
+    check_fit(board, rows, ram_figures, flash, stack, budget)
     info = _project(name, graph, board, memory, Path(model).name, options)
     files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": data}
     if options.verify == "renode":
@@ -144,6 +143,54 @@ def compile_model(
     )
     files[REPORT] = (json.dumps(report.to_json(), indent=2) + "\n").encode()
     return Compilation(name, graph, program, memory, library, files, report)
+
+
+@dataclass(frozen=True, eq=False)
+class _Built:
+    program: Program
+    memory: MemoryMap
+    library: Mapping[str, bytes]
+    measurement: Measurement | None
+
+
+def _build_within(
+    graph: Graph, board: Board, name: str, options: Options, budget: Budget, progress: Callable[[str], None]
+) -> _Built:
+    """The library that the goal asks for, within the budget if kernels can be chosen so.
+
+    The budget also has to hold the calls, parameters and stack, which only the compiler can measure: what they took goes into
+    the next try.
+    """
+    left, cpu = budget, find_cpu(board.cpu)
+    for attempt in (1, 2, 3):
+        progress("choosing kernels and planning memory")
+        program, memory = lower_within(graph, cpu, options.optimize, left)
+        rows = layer_rows(program)
+        nothing_measured = Flash(sum(row.constants for row in rows)), Stack()
+        check_fit(board, rows, ram(program, memory), *nothing_measured, budget)
+        progress("writing C")
+        library = emit(program, memory, name)
+        measurement = _measurement(library, program, name, options, progress)
+        if measurement is None:
+            break
+        over_flash = measurement.code + measurement.constants + measurement.data - budget.flash
+        over_ram = memory.size + measurement.stack - budget.ram
+        if attempt == 3 or (over_flash <= 0 and over_ram <= 0):
+            break
+        left = Budget(left.flash - max(over_flash, 0), left.ram - max(over_ram, 0))
+    return _Built(program, memory, library, measurement)
+
+
+def lower_within(graph: Graph, cpu: Cpu, optimize: str, budget: Budget) -> tuple[Program, MemoryMap]:
+    """The fastest program of the goal whose arena is within the budget; the one with the least scratch when none is."""
+    limits = Limits(flash=budget.flash)
+    while True:
+        program = lower(graph, cpu, optimize, limits)
+        memory = plan_memory(program)
+        largest = max((step.binding.scratch for step in program.steps), default=0)
+        if memory.size <= budget.ram or largest == 0 or (limits.scratch is not None and largest > limits.scratch):
+            return program, memory
+        limits = replace(limits, scratch=largest - 1)
 
 
 def _check_options(options: Options) -> None:

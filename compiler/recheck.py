@@ -15,12 +15,13 @@ from .emit import emit
 from .errors import ModelError, ToolError, UsageError
 from .graph import Array
 from .importers.tflite import from_bytes, read_model
-from .lower import OPTIMIZE, lower
+from .lower import OPTIMIZE, assemble, computed, lower
 from .memory import plan_memory
 from .output import REPORT
 from .passes import run_passes
 from .pipeline import model_name
 from .program import Program
+from .select import candidates
 from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, verify
 from .verification.renode import verify_in_renode
@@ -85,10 +86,16 @@ def recheck(
 def _in_renode(folder: Path, progress: Callable[[str], None]) -> EngineResult:
     """The robot test of a project folder as it is now."""
     if not folder.is_dir():
-        raise UsageError("--emulator", f"renode runs a project, '{folder}' is a file", hint="build it first, then verify the folder")
+        raise UsageError(
+            "--emulator", f"renode runs a project, '{folder}' is a file", hint="build it first, then verify the folder"
+        )
     subject, board = _from_folder(folder), str(_report(folder)["board"])
-    outputs = reference.outputs(subject.program.graph, make_inputs(subject.program.graph, 1, _report(folder)["seed"])[0])
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and "build" not in path.relative_to(folder).parts]
+    outputs = reference.outputs(
+        subject.program.graph, make_inputs(subject.program.graph, 1, _report(folder)["seed"])[0]
+    )
+    paths = [
+        path for path in sorted(folder.rglob("*")) if path.is_file() and "build" not in path.relative_to(folder).parts
+    ]
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     return verify_in_renode(files, board, b"".join(array.tobytes() for array in outputs), progress)
 
@@ -136,13 +143,17 @@ def _from_folder(folder: Path) -> Subject:
         ) from None
     source = folder / (f"{name}.tflite" if kind == "c" else f"model/{name}.tflite")
     graph = run_passes(from_bytes(read_model(source), source.name))
-    program = lower(graph, cpu, optimize)
-    if [step.kernel.function for step in program.steps] != kernels:
+    named = [
+        [candidate for candidate in candidates(layer, cpu) if candidate.kernel.function == kernel]
+        for layer, kernel in zip(computed(graph), kernels, strict=False)
+    ]
+    if len(kernels) != len(computed(graph)) or not all(named):
         raise ModelError(
             str(folder),
             f"was built by tinyc {version}, whose kernels differ from those of tinyc {__version__}",
             hint="build it again with this version, or verify it with the version that built it",
         )
+    program = assemble(graph, cpu, [matches[0] for matches in named])
     return Subject(name, program, read_library(folder, name, emit(program, plan_memory(program), name)), flag)
 
 

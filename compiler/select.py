@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .errors import DoesNotFitError, ModelError
+from .errors import ModelError
 from .graph import Layer
 from .program import Binding
 from .targets import Kernel, kernels_for
@@ -30,40 +30,49 @@ class Candidate:
     tables: int
 
 
-def candidates(layer: Layer, cpu: Cpu) -> tuple[Candidate, ...]:
-    """Every kernel of `cpu` that applies to `layer`, fastest first."""
+def candidates(layer: Layer, cpu: Cpu, scratch_limit: int | None = None) -> tuple[Candidate, ...]:
+    """Every kernel of `cpu` that applies to `layer`, fastest first; with a limit, those that need no more scratch than that.
+
+    The kernel with the least scratch is always among them.
+    """
     found = []
     for kernel in kernels_for(cpu).get(layer.op, ()):
         if kernel.applies(layer):
             binding = kernel.bind(layer)
             found.append(Candidate(kernel, binding, kernel.cost(layer), table_bytes(layer, binding)))
     if not found:
-        raise ModelError(layer.where, f"no kernel for {cpu.title}", hint="please report it: every operator has a kernel")
-    return tuple(sorted(found, key=lambda c: (c.instructions, c.kernel.function)))
+        raise ModelError(
+            layer.where, f"no kernel for {cpu.title}", hint="please report it: every operator has a kernel"
+        )
+    least = min(candidate.binding.scratch for candidate in found)
+    limit = max(scratch_limit, least) if scratch_limit is not None else None
+    fitting = [candidate for candidate in found if limit is None or candidate.binding.scratch <= limit]
+    return tuple(sorted(fitting, key=lambda c: (c.instructions, c.kernel.function)))
 
 
 def table_bytes(layer: Layer, binding: Binding) -> int:
     """Flash bytes of the tables a call brings: packed ones, and constant tensors passed as they are."""
     packed = sum(constant.values.nbytes for constant in binding.constants)
-    return packed + sum(layer.input(position).bytes for position in binding.passed(layer) if layer.input(position).constant)
+    return packed + sum(
+        layer.input(position).bytes for position in binding.passed(layer) if layer.input(position).constant
+    )
 
 
-def select(layers: Sequence[Layer], cpu: Cpu, optimize: str, flash_budget: int | None = None) -> list[Candidate]:
-    """One candidate per layer for the goal `optimize`, within `flash_budget` bytes for code and tables if given.
+@dataclass(frozen=True)
+class Limits:
+    """Bytes of flash for code and tables together, and of scratch per layer; None for no limit."""
 
-    Raises DoesNotFitError when no choice is within the budget.
-    """
-    choices = [candidates(layer, cpu) for layer in layers]
+    flash: int | None = None
+    scratch: int | None = None
+
+
+def select(layers: Sequence[Layer], cpu: Cpu, optimize: str, limits: Limits = Limits()) -> list[Candidate]:  # noqa: B008
+    """One candidate per layer for the goal `optimize`; when not even the smallest choice is within the flash limit, that one."""
+    choices = [candidates(layer, cpu, limits.scratch) for layer in layers]
     fastest = sum(options[0].instructions for options in choices)
     chosen = _shrink(choices, SLACK[optimize] * fastest)
-    if flash_budget is not None and flash(chosen) > flash_budget:
-        chosen = _shrink(choices, float("inf"), flash_budget)
-        if flash(chosen) > flash_budget:
-            raise DoesNotFitError(
-                "--flash-budget",
-                f"{flash(chosen):,} B needed for weights, tables and kernels at least",
-                expected=f"at most {flash_budget:,} B",
-            )
+    if limits.flash is not None and flash(chosen) > limits.flash:
+        chosen = _shrink(choices, float("inf"), limits.flash)
     return chosen
 
 
@@ -92,14 +101,16 @@ def _shrink(choices: Sequence[Sequence[Candidate]], limit: float, enough: int = 
 
 
 def _moves(choices: Sequence[Sequence[Candidate]], chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Every choice that is one step away: a kernel given up everywhere, or one layer with another kernel."""
-    for function in sorted({candidate.kernel.function for candidate in chosen}):
-        trial = []
-        for options, now in zip(choices, chosen, strict=True):
-            others = [candidate for candidate in options if candidate.kernel.function != function]
-            trial.append(now if now.kernel.function != function else next(iter(others), None))
-        if None not in trial:
-            yield [candidate for candidate in trial if candidate is not None]
+    """Every choice that is one step away: a kernel replaced by another wherever that applies, or one layer with another kernel."""
+    functions = [{candidate.kernel.function: candidate for candidate in options} for options in choices]
+    for old in sorted({candidate.kernel.function for candidate in chosen}):
+        for new in sorted({function for options in functions for function in options} - {old}):
+            trial = [
+                options.get(new, now) if now.kernel.function == old else now
+                for options, now in zip(functions, chosen, strict=True)
+            ]
+            if any(candidate is not now for candidate, now in zip(trial, chosen, strict=True)):
+                yield trial
     for position, options in enumerate(choices):
         for candidate in options:
             if candidate is not chosen[position]:

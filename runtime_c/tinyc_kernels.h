@@ -113,6 +113,41 @@ typedef struct {
 void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                            void *scratch);
 
+/* CONV_2D with one group for cores with the DSP extension: a matrix product of patches, two pixels at a time. `stream` is that of
+ * tinyc_conv_1x1_s8_dsp over k in this order: of each filter row the whole fours of its filter_width * input_depth weights; then of each
+ * filter row the rest of them.
+ * inside_*: output rows and columns (from the first to before the second) whose patches are runs of memory inside of the image, a run per
+ * filter row; no columns when dilation_width is not 1.
+ * scratch: filter_height * whole * 4 + (filter_height * rest rounded up to 4) * 6 + 8 bytes, whole and rest of a filter row as above; plus
+ * 2 * (filter_height * filter_width * input_depth rounded up to 4) when there are other outputs than those inside. 4-byte aligned. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_height;        /* rows before the first of the image, >= 0 */
+    int32_t pad_width;
+    int32_t inside_top;
+    int32_t inside_bottom;
+    int32_t inside_left;
+    int32_t inside_right;
+    int32_t input_zero_point;
+    int32_t activation_min;    /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_conv_2d_dsp_params;
+
+void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                           void *scratch);
+
 /* CONV_2D with one group and no dilation, and FULLY_CONNECTED with its rows as pixels, for Helium (Cortex-M55, M85): a matrix product of
  * patches, four pixels at a time. `stream` is packed at build time (compiler/targets/cortex_m_mve/_gemm.py): per four output channels,
  * the last four padded with zeros, first channels 0 and 2, then 1 and 3: for each 16 k (k = (ky, kx, i), the last padded with zeros) 16
@@ -320,38 +355,44 @@ typedef struct {
 void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                              void *scratch);
 
-/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for RV32 with multiplication. `stream` is packed at build time
- * (compiler/targets/rv32/_triples.py), per four output channels, the last four padded with zeros:
- *     for each k of the filter [filter_height, filter_width, input_depth], padded with zeros to a multiple of 4: one word, the four
+/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for RV32 with multiplication. Channels whose output is the same for
+ * every input are constants, the others are live. `stream` is packed at build time (compiler/targets/rv32/_triples.py): a word for each
+ * constant, channel * 256 + value; then per four live channels, the last four padded with zeros,
+ *     for each k of the filter [filter_height, filter_width, input_depth], padded with zeros to a multiple of 4: a word, the four
  *         channels' weights as bytes;
- *     4 * 4 words: start value (bias * 2^sum_shift + 2^31, the input offset folded into the bias), multiplier * 2, rounding term,
- *         right shift. With v = sum * 2^sum_shift + start + 2^31 the output before its clamp is
- *         (((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift, which equals requantize: see docs/kernels.md.
- * scratch: 16 * (k rounded up to 4) + (direct ? 0 : 4 * filter_width * input_depth) bytes. */
+ *     4 records of 5 words: start value, the bias with the input offset folded in * 2^sum_shift + 2^31; multiplier; rounding; shift;
+ *         6 * output_depth less the distance to the next live channel, or to the end.
+ * With v = 2^sum_shift * (bias + sum), the output before its clamp is
+ *     (((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift
+ * where the multiplier is unsigned; the compiler has proved that nothing leaves 32 bits and that it equals requantize().
+ * scratch: 16 * (k rounded up to 4) bytes, and without `direct` 4 * filter_width * input_depth more. */
 typedef struct {
     int32_t batches;
-    int32_t input_height;
-    int32_t input_width;
     int32_t input_depth;
+    int32_t input_height;
     int32_t filter_height;
-    int32_t filter_width;
     int32_t output_height;
-    int32_t output_width;
-    int32_t output_depth;
     int32_t stride_height;
-    int32_t stride_width;
     int32_t dilation_height;
-    int32_t dilation_width;
     int32_t pad_height;
+    int32_t input_width;
+    int32_t filter_width;
+    int32_t output_width;
+    int32_t stride_width;
+    int32_t dilation_width;
     int32_t pad_width;
+    int32_t output_depth;
+    int32_t live;              /* >= 1 */
+    int32_t first;             /* the first live channel */
+    int32_t constants;
     int32_t input_zero_point;
-    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
-    int32_t direct;          /* 1: a 1x1 filter, stride 1, no padding */
-    int32_t segment;         /* words of weights, a multiple of 4, whose sums stay in 21 bits */
-    int32_t segments;        /* 1 or more */
-    int32_t sum_shift;       /* 1 to 11 */
-    int32_t negative;        /* -2^sum_shift; 0 when no negative sum can give more than activation_min */
+    int32_t direct;            /* 1: a 1x1 filter, stride 1, no padding */
+    int32_t segment;           /* a multiple of 4: k whose products are surely in -2^20 to 2^20 - 1 when added up */
+    int32_t segments;          /* of the filter, the last may be shorter */
+    int32_t sum_shift;         /* 1 to 11 */
+    int32_t negative;          /* -2^sum_shift; 0 when activation_min is the output zero point */
 } tinyc_conv_2d_triples_params;
 
 void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
@@ -382,7 +423,7 @@ typedef struct {
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
-/* The same for Helium. AVERAGE_POOL_2D with at most 256 pixels per window. In place where the input is one window per image. */
+/* The same for Helium; an average of at most 256 pixels. In place under the same condition. */
 void tinyc_average_pool_2d_s8_mve(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8_mve(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 

@@ -240,13 +240,16 @@ def search(problem: Problem, start: Packing, goal: int, limit: int, budget: Budg
     budget.nodes += half.nodes
     if outcome.packing is not None:
         return outcome
-    goal += 1 if outcome.exhausted else 0
+    refuted = outcome.exhausted
+    goal += 1 if refuted else 0
     start = climb(problem, start, goal)
     known = start if start.height <= limit else None
     limit = min(limit, start.height - 1)
     if goal <= limit:
         outcome = _runs(Search(problem, limit, goal), budget)
-    return Outcome(outcome.packing or known, outcome.exhausted)
+    best = outcome.packing or known
+    meets_goal = best is not None and best.height <= goal
+    return Outcome(best, outcome.exhausted or (refuted and meets_goal))
 
 
 def _runs(tree: Search, budget: Budget) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..boards import Board
 from ..errors import DoesNotFitError
+from ..graph import short_name
 from ..memory import MemoryMap
 from ..ops import all_ops
 from ..program import Program, Step
@@ -146,7 +147,7 @@ def ram(program: Program, memory: MemoryMap) -> Ram:
         optimal=memory.arena.optimal,
         peak_layer=memory.arena.peak_step,
         live_at_peak=tuple(
-            f"{memory.buffers[b].label} ({memory.buffers[b].size} B)" for b in memory.arena.live_at_peak
+            f"{short_name(memory.buffers[b].label)} ({memory.buffers[b].size} B)" for b in memory.arena.live_at_peak
         ),
     )
 
@@ -156,23 +157,31 @@ def fit(board: Board, flash_bytes: int, ram_bytes: int) -> Fit:
     return Fit(round(100.0 * flash_bytes / board.flash_bytes, 1), round(100.0 * ram_bytes / board.ram_bytes, 1))
 
 
-def check_fit(board: Board, rows: Sequence[LayerRow], ram: Ram, flash: Flash, stack: Stack) -> None:
-    """Raises DoesNotFitError with the numbers and the three largest contributors when the model is too big for the board."""
+@dataclass(frozen=True)
+class Budget:
+    """Bytes that the model may take: flash for code and tables, RAM for arena and stack. The board's, or less."""
+
+    flash: int
+    ram: int
+
+
+def check_fit(board: Board, rows: Sequence[LayerRow], ram: Ram, flash: Flash, stack: Stack, budget: Budget) -> None:
+    """Raises DoesNotFitError with the numbers and the three largest contributors when the model is too big for the budget."""
     flash_bytes = flash.total if flash.total is not None else flash.constants
     ram_bytes = ram.arena + (stack.bound or 0)
     problems = []
-    if flash_bytes > board.flash_bytes:
+    if flash_bytes > budget.flash:
         largest = sorted(rows, key=lambda row: -row.constants)[:3]
-        text = ", ".join(f"layer {row.index} {row.op} '{row.name}' {row.constants:,} B" for row in largest)
-        problems.append(f"flash: {flash_bytes:,} B needed, {board.flash_bytes:,} B available; largest: {text}")
-    if ram_bytes > board.ram_bytes:
+        text = ", ".join(f"layer {row.index} {row.op} '{short_name(row.name)}' {row.constants:,} B" for row in largest)
+        problems.append(f"flash: {flash_bytes:,} B needed, {budget.flash:,} B available; largest: {text}")
+    if ram_bytes > budget.ram:
         text = ", ".join(ram.live_at_peak[:3])
         problems.append(
-            f"RAM: {ram_bytes:,} B needed ({ram.arena:,} B arena), {board.ram_bytes:,} B available; "
+            f"RAM: {ram_bytes:,} B needed ({ram.arena:,} B arena), {budget.ram:,} B available; "
             f"largest at layer {ram.peak_layer}: {text}"
         )
     if problems:
-        optimal = " No plan without overlap can be smaller." if ram.optimal and ram_bytes > board.ram_bytes else ""
+        optimal = " No plan without overlap can be smaller." if ram.optimal and ram_bytes > budget.ram else ""
         raise DoesNotFitError(
             f"board {board.name}",
             "the model does not fit\n    " + "\n    ".join(problems),

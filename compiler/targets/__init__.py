@@ -8,10 +8,12 @@ A file `compiler/targets/<isa>/<op>.py` defines `KERNELS`, a tuple of :class:`Ke
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from ..graph import Layer
 from ..program import Binding
@@ -34,7 +36,7 @@ class Kernel:
         cost: estimated instructions for a layer; the cheapest applicable kernel is chosen.
         applies: on which layers it may be used.
         isa: the folder it lives in.
-        code: bytes of its code (Cortex-M4 or its own core, gcc -O2), for the choice between kernels.
+        code: filled in by discovery: bytes of its code from `code_sizes.json`, for the choice between kernels.
     """
 
     function: str
@@ -57,6 +59,13 @@ def instruction_sets() -> Mapping[str, frozenset[str]]:
 
 
 @cache
+def code_sizes() -> Mapping[str, int]:
+    """Measured .text bytes by C function; `benchmarks/code_sizes.py` makes the table again."""
+    sizes: dict[str, int] = json.loads((Path(__file__).parent / "code_sizes.json").read_text(encoding="utf-8"))
+    return sizes
+
+
+@cache
 def kernels_for(cpu: Cpu) -> Mapping[str, tuple[Kernel, ...]]:
     """All kernels that `cpu` can run, by operator name."""
     found: dict[str, list[Kernel]] = {}
@@ -67,5 +76,6 @@ def kernels_for(cpu: Cpu) -> Mapping[str, tuple[Kernel, ...]]:
                 if not module.name.startswith("_"):
                     for kernel in importlib.import_module(f".{isa}.{module.name}", __name__).KERNELS:
                         assert kernel.isa == isa, kernel.function
-                        found.setdefault(kernel.op, []).append(kernel)
+                        sized = replace(kernel, code=code_sizes().get(kernel.function, 0))
+                        found.setdefault(kernel.op, []).append(sized)
     return {op: tuple(kernels) for op, kernels in found.items()}

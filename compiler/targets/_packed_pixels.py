@@ -98,7 +98,7 @@ def matrix(layer: Layer, weights: Array, multiplier: Array, shift: Array) -> Pro
     most = start + np.maximum(wide * -128, wide * 127).sum(axis=1)
     bound = np.maximum(np.abs(least), np.abs(most))
     right = -shift.astype(np.int64)
-    if (bound >= ACCUMULATOR_LIMIT).any() or (right[multiplier != 0] < 1).any() or len(weights) > CHANNELS:
+    if (bound >= 1 << 31).any() or (right[multiplier != 0] < 1).any() or len(weights) > CHANNELS:
         return None
     zero_point = layer.output.zero_point
     low, high = activation_range(layer.attributes["activation"], layer.output)
@@ -107,7 +107,7 @@ def matrix(layer: Layer, weights: Array, multiplier: Array, shift: Array) -> Pro
         for end in (least, most)
     ]
     constant = ends[0] == ends[1]
-    if not np.isin(right[~constant], list(SHIFTS)).all():
+    if not np.isin(right[~constant], list(SHIFTS)).all() or (bound[~constant] >= ACCUMULATOR_LIMIT).any():
         return None
     channels = tuple(
         Channel(i, weights[i], int(start[i]), int(bound[i]), int(multiplier[i]), int(right[i]), zero_point, low)

@@ -15,7 +15,7 @@ from ..emit import environment, ports
 from ..emulators import Emulator, Run, find_emulator, proves
 from ..emulators.unicorn import INSTALL
 from ..errors import MismatchError, ToolError
-from ..graph import Array, Graph, Tensor
+from ..graph import Array, Graph, Tensor, short_name
 from ..program import Program
 from ..targets.cpus import Cpu, find_cpu
 from ..toolchains import Image, build_image
@@ -211,7 +211,7 @@ class _Check:
     def _where(self, index: int) -> str:
         for step in self.program.steps:
             if index in step.layer.node.outputs:
-                return f"layer {step.index} {step.layer.op} '{step.layer.output.name}' ({step.kernel.function})"
+                return f"layer {step.index} {step.layer.op} '{short_name(step.layer.output.name)}' ({step.kernel.function})"
         return f"output '{self.program.graph.tensors[index].name}'"
 
 

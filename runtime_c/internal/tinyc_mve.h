@@ -8,11 +8,12 @@
 #ifndef TINYC_MVE_H
 #define TINYC_MVE_H
 
-/* A function that is all assembly. GCC must not conclude from its empty body that it clobbers no register and reads no memory. */
+/* A function that is all assembly. Its alignment is what ADR counts on. GCC must not conclude from its empty body that it clobbers no
+ * register and reads no memory. */
 #if defined(__clang__)
-#define TINYC_MVE_ASSEMBLY __attribute__((naked, noinline))
+#define TINYC_MVE_ASSEMBLY __attribute__((naked, noinline, aligned(4)))
 #else
-#define TINYC_MVE_ASSEMBLY __attribute__((naked, noinline, noipa))
+#define TINYC_MVE_ASSEMBLY __attribute__((naked, noinline, noipa, aligned(4)))
 #endif
 
 /* Adds the sign to two vectors of products, or does nothing. */

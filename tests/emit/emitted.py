@@ -227,3 +227,18 @@ def random_graph(seed: int) -> Graph:
         tuple(names[i] for i in outputs),
         source=Source(f"random{seed}.tflite", "0" * 64, 1),
     )
+
+
+def constant_outputs() -> Graph:
+    """Nothing to compute: a view of the input and two constants, of which one holds what has no literal."""
+    maker = _Maker(1)
+    source = maker.int8((1, 2, 3, 1))
+    shape = maker.constant([1, 3, 2, 1], "int32")
+    view = maker.node(
+        "RESHAPE", (source, shape), maker.add(replace(maker.tensors[source], name="view", shape=(1, 3, 2, 1)))
+    )
+    table = maker.constant([[-128, 0, 127]], "int8", Quantization((0.5,), (3,)))
+    reals = maker.constant([np.nan, np.inf, -np.inf, -0.0, 1e-45, 3.4028235e38], "float32")
+    nodes = tuple(replace(node, attributes={"new_shape": (1, 3, 2, 1)}) for node in maker.nodes)
+    names = ("view", "table", "reals")
+    return Graph(tuple(maker.tensors), nodes, (source,), (view, table, reals), ("x",), names)

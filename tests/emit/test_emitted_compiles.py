@@ -9,6 +9,7 @@ from emitted import (
     COMPILERS,
     WARNINGS,
     case_graphs,
+    constant_outputs,
     library,
     lowered,
     missing,
@@ -41,6 +42,7 @@ needs_arm = needs["arm-none-eabi-gcc"]
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Folders m0, m1, … with the library of every operator and of random networks, all names hostile; m<i>.c in m<i>."""
     graphs = [graph for _, graph in case_graphs(2)] + [random_graph(seed) for seed in range(100, 112)]
+    graphs += [constant_outputs()]
     root = tmp_path_factory.mktemp("emitted")
     return [
         write(root / f"m{i}", library(renamed(graph, i), f"m{i}", ("cortex-m4", "host")[i % 2]))
@@ -177,10 +179,10 @@ def test_sizes_that_the_header_states(model: Path, tmp_path: Path) -> None:
     folder = write(tmp_path / "net", emit(program, memory, "net"))
     (folder / "main.c").write_text(
         '#include <stdio.h>\n#include <stdint.h>\n#include "net.h"\n#define SHOW(x) printf("%ld ", (long)(x))\n'
-        "int main(void) { static net_context ctx[2]; SHOW(sizeof(net_context)); SHOW(NET_ARENA_SIZE); SHOW(NET_INPUT_SIZE);"
+        "int main(void) { static struct { char odd; net_context ctx[2]; } s; net_context *ctx = s.ctx; SHOW(sizeof(net_context)); SHOW(NET_ARENA_SIZE); SHOW(NET_INPUT_SIZE);"
         " SHOW(NET_INPUT_ELEMENTS * sizeof *net_input(&ctx[0])); SHOW(NET_OUTPUT_SIZE);"
         " SHOW(NET_OUTPUT_ELEMENTS * sizeof *net_output(&ctx[0]));"
-        " SHOW((uintptr_t)&ctx[1] % 16u); return 0; }\n"
+        " SHOW((uintptr_t)&ctx[1] % 16u + (uintptr_t)ctx % 16u); return 0; }\n"
     )
     run(["gcc", "-std=c99", "-Wall", "-Werror", *objects(folder, ("gcc",), "-O0"), "-o", folder / "main"])
     source, target = graph.input_tensors[0].bytes, graph.output_tensors[0].bytes
@@ -303,3 +305,11 @@ def test_the_sanitizers_do_see_a_write_past_the_arena(tmp_path: Path) -> None:
     run(["gcc", *SANITIZE, *made, "-o", tmp_path / "net" / "main"])
     with pytest.raises(AssertionError, match=r"AddressSanitizer|runtime error"):
         run([tmp_path / "net" / "main"], stdin=vectors.random_inputs(graph, 1)[0].tobytes())
+
+
+@needs_gcc
+def test_outputs_that_are_constants(tmp_path: Path) -> None:
+    graph = constant_outputs()
+    inputs = vectors.make_inputs(graph, 2, 3)
+    expected = b"".join(array.tobytes() for given in inputs for array in reference.outputs(graph, given))
+    assert sanitized_outputs(graph, tmp_path / "net", inputs) == expected

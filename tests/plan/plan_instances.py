@@ -45,6 +45,12 @@ GREEDY_FAILS = [
     *[(3, 0, 0), (6, 0, 1), (3, 1, 2), (3, 2, 2), (3, 0, 3), (4, 0, 3), (3, 2, 5), (4, 3, 6), (4, 4, 6), (3, 4, 6)],
 ]
 
+#: 8 units are enough, but a search that lets a buffer be placed before one that could still go below it misses that.
+SLIDING = [
+    *[(3, 0, 0), (3, 0, 1), (2, 0, 1), (1, 1, 1), (2, 2, 2), (2, 1, 3), (1, 3, 3)],
+    *[(1, 2, 5), (3, 4, 5), (1, 3, 6), (3, 2, 8), (2, 6, 8), (2, 6, 8)],
+]
+
 
 def buffers(rows: Sequence[tuple[int, int, int]]) -> list[Buffer]:
     return [Buffer(i, *row) for i, row in enumerate(rows)]

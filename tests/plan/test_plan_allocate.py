@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_instances import GAP_OF_8, GAP_OF_17, GREEDY_FAILS, MLPERF_TINY, brute_force, buffers
-from tinyc.plan import Buffer, allocate, check, planner
+from plan_instances import GAP_OF_8, GAP_OF_17, GREEDY_FAILS, MLPERF_TINY, SLIDING, brute_force, buffers
+from tinyc.plan import Buffer, allocate, check, planner, search
+from tinyc.plan.first_fit import Packing, Problem
 
 
 @st.composite
@@ -29,6 +31,12 @@ def lively(seed: int, count: int) -> list[tuple[int, int, int]]:
         first = int(rng.random() * 60)
         rows.append((1 + int(rng.random() * 1000), first, min(59, first + int(rng.expovariate(1 / 8)))))
     return rows
+
+
+def stacked(problem: Problem) -> Packing:
+    """Every buffer on top of the one before, as if all were alive all the time."""
+    ends = list(itertools.accumulate(problem.sizes))
+    return Packing(tuple(end - size for end, size in zip(ends, problem.sizes, strict=True)), ends[-1], "stacked")
 
 
 @pytest.mark.parametrize(("model", "optimum"), [("ad", 768), ("ic", 49_152), ("kws", 16_000), ("vww", 55_296)])
@@ -77,6 +85,18 @@ def test_optimum_above_the_bound_is_proved() -> None:
     check(arena, buffers(GAP_OF_8))
     assert (arena.size, arena.lower_bound, arena.optimal) == (6, 5, True)
     assert arena.method.endswith("proved by branch and bound")
+
+
+@pytest.mark.parametrize("rows", [GAP_OF_8, GAP_OF_17, SLIDING])
+def test_search_alone_improves_and_proves(rows: list[tuple[int, int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the greedy methods: from all buffers on top of each other to the proved optimum."""
+    expected = allocate(buffers(rows), alignment=1)
+    monkeypatch.setattr(planner, "greedy", lambda problem, goal: stacked(problem))
+    monkeypatch.setattr(planner, "repair", lambda problem, start, goal: start)
+    monkeypatch.setattr(search, "climb", lambda problem, start, goal: start)
+    arena = allocate(buffers(rows), alignment=1)
+    check(arena, buffers(rows))
+    assert (arena.size, arena.optimal, arena.method) == (expected.size, True, "branch and bound")
 
 
 def test_without_effort_nothing_is_proved_above_the_bound() -> None:

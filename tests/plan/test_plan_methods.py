@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_instances import GAP_OF_8, GAP_OF_17, GREEDY_FAILS, MLPERF_TINY, brute_force
+from plan_instances import GAP_OF_8, GAP_OF_17, GREEDY_FAILS, MLPERF_TINY, SLIDING, brute_force
 from tinyc.plan.first_fit import (
     Packing,
     Problem,
@@ -86,13 +86,14 @@ def test_failed_states_do_not_outlive_a_lower_limit() -> None:
 
 
 @pytest.mark.parametrize("taste", [0, 1, 2])
-@pytest.mark.parametrize(("rows", "optimum"), [(GAP_OF_8, 6), (GAP_OF_17, 25), (GREEDY_FAILS, 16)])
+@pytest.mark.parametrize(("rows", "optimum"), [(GAP_OF_8, 6), (GAP_OF_17, 25), (GREEDY_FAILS, 16), (SLIDING, 8)])
 def test_search_in_every_taste(rows: Rows, optimum: int, taste: int) -> None:
     tree = Search(problem(rows), limit=optimum + 9, goal=0)
     outcome = tree.run(Budget(100_000), taste)
     assert outcome.exhausted
     assert outcome.packing is not None
     assert outcome.packing.height == optimum
+    assert Search(problem(rows), limit=optimum, goal=optimum).run(Budget(100_000), taste).packing is not None
     assert Search(problem(rows), limit=optimum - 1, goal=0).run(Budget(100_000), taste).packing is None
 
 

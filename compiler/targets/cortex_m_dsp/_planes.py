@@ -92,59 +92,52 @@ def planes(layer: Layer, transposed: bool, needed_words: int, pitch: int | None)
 
 @dataclass(frozen=True)
 class Work:
-    """How often the shared part of the kernels does what, for one layer."""
+    """How often the shared part of the kernels does what, for one layer.
 
-    layer: float
-    groups: float
-    bands: float
-    calls: float
-    channels: float
-    lines: float
-    quads: float
-    gathered: float
-    moves: float
-    moved: float
-    clamped: float
+    Attributes:
+        groups: of four channels, in all images. `calls`: of the line function. `bands`: groups times bands of lines.
+        channels: in these calls. `lines`: transposed, of four channels. `quads`: of columns in these lines.
+        gathered: values transposed one by one. `moves`: calls that fill or copy lines of planes. `moved`: words they write.
+        clamped: outputs that go through the activation's clamp.
+    """
 
-    @property
-    def instructions(self) -> float:
-        """Fitted to counts on Cortex-M4 with arm-none-eabi-gcc 12 -O2."""
-        return self.layer
+    groups: int
+    calls: int
+    bands: int
+    channels: int
+    lines: int
+    quads: int
+    gathered: int
+    moves: int
+    moved: int
+    clamped: int
 
 
 def work(layer: Layer, p: Planes) -> Work:
-    """Counts for `layer`: four-channel groups, bands of them, calls of the line function, channels in these calls, ..."""
+    """What the kernels do for `layer` as `p` lays it out; follows tinyc_planes_image in C."""
     batches, _, _, depth = layer.input(0).shape
     multiplier = layer.attributes["depth_multiplier"]
-    groups = -(-depth // 4) * batches
-    words = p.pitch // 4
+    groups, words, regions = -(-depth // 4) * batches, p.pitch // 4, 4 // p.per_pitch
     bands = lines = moves = moved = 0
     loaded = -p.lines.pad
-    regions = 4 // p.per_pitch
     for row in range(0, p.lines.output, p.band):
-        rows = min(p.band, p.lines.output - row)
         top = row * p.lines.stride - p.lines.pad
-        end = top + (rows - 1) * p.lines.stride + p.lines.taps
-        start = max(top, loaded)
-        inside = max(0, min(end, p.lines.input) - max(start, 0))
-        lines += inside
-        bands += 1
+        end = top + (min(p.band, p.lines.output - row) - 1) * p.lines.stride + p.lines.taps
+        kept = max(0, loaded - top)
+        inside = max(0, min(end, p.lines.input) - max(top + kept, 0))
+        bands, lines, loaded = bands + 1, lines + inside, end
         if p.band < p.lines.output:
-            filled = end - start - inside
-            moves += ((row > 0 and loaded > top) + (start < 0) + (end > p.lines.input)) * regions
-            moved += (filled + max(0, loaded - top) * (row > 0)) * words * regions
-        loaded = end
+            moves += ((kept > 0) + (top + kept < 0) + (end > p.lines.input)) * regions
+            moved += (end - top - inside) * words * regions
     low, high = activation_range(layer.attributes["activation"], layer.output)
-    whole = p.entry >= 0
     return Work(
-        layer=1.0,
         groups=groups,
-        bands=groups * bands,
         calls=groups * bands if multiplier == 1 else batches * depth * bands,
+        bands=groups * bands,
         channels=batches * depth * multiplier * bands,
-        lines=groups * lines,
-        quads=groups * lines * (p.quads + (p.last > 0)) if whole else 0,
-        gathered=0 if whole else batches * lines * depth * p.used_columns,
+        lines=0 if p.entry < 0 else groups * lines,
+        quads=groups * lines * (p.quads + (1 if p.last else 0)),
+        gathered=batches * lines * depth * p.used_columns if p.entry < 0 else 0,
         moves=groups * moves + regions,
         moved=groups * moved + p.buffer_lines * words * regions,
         clamped=0 if (low, high) == (-128, 127) else layer.output.elements,

@@ -16,6 +16,9 @@ PITCH_3X3 = 256
 #: STEPS_MAX in tinyc_depthwise_s8_dsp.c.
 STEPS_MAX = 8
 
+#: Instructions per output of the clamp that activations other than the whole range need.
+CLAMP = 9.0
+
 Requantization = Callable[[_planes.Channels], _planes.Scaled | None]
 
 
@@ -47,7 +50,16 @@ def _planes_3x3(layer: Layer) -> _planes.Planes | None:
 
 
 def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool) -> float:
-    return 1.0 + p.lines.output
+    """Counted on Cortex-M4 with arm-none-eabi-gcc 12 -O2: within 2 % for 38 shapes."""
+    w = _planes.work(layer, p)
+    pair, unrolled = (23, 6) if p.columns.stride == 1 else (26, 4)
+    pairs, rest = divmod(p.columns.output, 2)
+    turns = -(-pairs // unrolled)
+    line = 8 + (pair + 5 * signed) * pairs + (13 + 3 * signed) * rest + (5 + 3 * turns if turns > 1 else 0)
+    lines = layer.output.elements // p.columns.output
+    shared = 160.0 + 40.0 * w.groups + 53.0 * w.bands + 92.0 * w.calls + 9.0 * w.lines + 25.0 * w.quads
+    moves = 17.0 * w.moves + 0.5 * w.moved + 6.5 * w.gathered + CLAMP * w.clamped
+    return shared + moves + 46.0 * w.channels + float(lines * line)
 
 
 def _kernel_3x3(function: str, requantization: Requantization, signed: bool) -> Kernel:
@@ -98,7 +110,16 @@ def _planes_any(layer: Layer) -> _planes.Planes | None:
 
 
 def _instructions_any(layer: Layer, p: _planes.Planes) -> float:
-    return 2.0 + p.lines.output
+    """Counted on Cortex-M4 with arm-none-eabi-gcc 12 -O2: within 2 % for 38 shapes."""
+    w = _planes.work(layer, p)
+    one, steps = p.columns.stride == 1, _steps(layer, p.transposed)
+    turns = -(-p.columns.output // 4)
+    line = turns * (36 + p.lines.taps * (4 + steps * (6 if one else 9))) + (10, 3, 5, 8)[p.columns.output % 4]
+    lines = layer.output.elements // p.columns.output
+    widened = 90.0 + p.lines.taps * (8.5 + steps * (14.1 if one else 11.2))
+    shared = 110.0 + 57.0 * w.groups + 12.0 * w.calls + 13.0 * w.lines + 25.0 * w.quads
+    moves = 56.0 * w.moves + 0.5 * w.moved + 5.6 * w.gathered + CLAMP * w.clamped
+    return shared + moves + widened * w.channels + float(lines * line)
 
 
 def _applies(layer: Layer) -> bool:

@@ -10,7 +10,7 @@
 
 #define PIXELS 6 /* two triples */
 #define BLOCK_CHANNELS 4
-#define RECORD 4 /* words per channel behind a block's weights: start, multiplier, rounding, shift */
+#define RECORD 5 /* words per channel behind a block's weights: start, multiplier, rounding, shift, step back to the next channel */
 #define SHIFT 11 /* the assembly has sums times 2^11 */
 
 /* What `products` is asked to do. */
@@ -24,7 +24,6 @@ typedef struct {
     const uint32_t *x_end;
     void *output;  /* of the first pixel, or the sums */
     int32_t pitch; /* bytes from a pixel's output to the next one's */
-    int32_t back;  /* 6 * pitch - 1 */
     int32_t low;
     int32_t high;
     const int32_t *stream_end;
@@ -116,7 +115,7 @@ typedef struct {
     "add a0, a0, a6\n\t"
 
 /* Six outputs of one channel, whose record is at `start` and so on behind a1. */
-#define CHANNEL(output, start, multiplier, rounding, shift, r0, s0, r1, s1) \
+#define CHANNEL(output, start, multiplier, rounding, shift, step, r0, s0, r1, s1) \
     "lw a2, " start "(a1)\n\t"                                              \
     "lw a3, " multiplier "(a1)\n\t"                                         \
     "lw a4, " rounding "(a1)\n\t"                                           \
@@ -125,22 +124,23 @@ typedef struct {
     output(s0) output(r0) output("t0")                                      \
     SPLIT(r1, s1)                                                           \
     output(s1) output(r1) output("t0")                                      \
-    "sub a0, a0, ra\n\t"
+    "lw a5, " step "(a1)\n\t"                                               \
+    "sub a0, a0, a5\n\t"
 
 #define BLOCK(output)                                                       \
-    CHANNEL(output, "0", "4", "8", "12", "s0", "s1", "s2", "s3")            \
-    CHANNEL(output, "16", "20", "24", "28", "s4", "s5", "s6", "s7")         \
-    CHANNEL(output, "32", "36", "40", "44", "s8", "s9", "s10", "s11")       \
-    CHANNEL(output, "48", "52", "56", "60", "t3", "t4", "t5", "t6")
+    CHANNEL(output, "0", "4", "8", "12", "16", "s0", "s1", "s2", "s3")            \
+    CHANNEL(output, "20", "24", "28", "32", "36", "s4", "s5", "s6", "s7")         \
+    CHANNEL(output, "40", "44", "48", "52", "56", "s8", "s9", "s10", "s11")       \
+    CHANNEL(output, "60", "64", "68", "72", "76", "t3", "t4", "t5", "t6")
 
 #define ADD_SUMS(r, s)                \
     "mv a3, " r "\n\t"                \
     "mv a4, " s "\n\t"                \
     "jal t2, 60f\n\t"
 
-/* See `request`. Written in assembly because it needs nearly all registers; compilers spill. */
-static __attribute__((naked, noinline)) void products(const request *r __attribute__((unused)),
-                                                      const int32_t *stream __attribute__((unused))) {
+/* See `request`; returns the output of the channel after the last. Written in assembly because it needs nearly all registers; compilers spill. */
+static __attribute__((naked, noinline)) int8_t *products(const request *r __attribute__((unused)),
+                                                         const int32_t *stream __attribute__((unused))) {
     __asm volatile(
         "addi sp, sp, -96\n\t"
         "sw ra, 92(sp)\n\t"
@@ -164,7 +164,6 @@ static __attribute__((naked, noinline)) void products(const request *r __attribu
         "lw a4, 20(a0)\n\t"
         "lw a5, 24(a0)\n\t"
         "lw a6, 28(a0)\n\t"
-        "lw a7, 32(a0)\n\t"
         "sw t0, 0(sp)\n\t"
         "sw t1, 4(sp)\n\t"
         "sw t2, 8(sp)\n\t"
@@ -172,8 +171,7 @@ static __attribute__((naked, noinline)) void products(const request *r __attribu
         "sw a3, 16(sp)\n\t"
         "sw a4, 20(sp)\n\t"
         "sw a5, 24(sp)\n\t"
-        "sw a6, 28(sp)\n\t"
-        "sw a7, 32(sp)\n"
+        "sw a6, 28(sp)\n"
         "10:\n\t" /* four channels */
         "lw a0, 0(sp)\n\t"
         "lw a6, 4(sp)\n\t"
@@ -195,7 +193,7 @@ static __attribute__((naked, noinline)) void products(const request *r __attribu
         "mv t4, t1\n\t"
         "mv t5, t0\n\t"
         "mv t6, t1\n\t"
-        "lw ra, 32(sp)\n\t"
+        "lw ra, 28(sp)\n\t"
         "bltz ra, 50f\n"
         "20:\n\t"
         STEP_6("0", "4", "8", "12", "0", "1", "2", "3")
@@ -209,19 +207,17 @@ static __attribute__((naked, noinline)) void products(const request *r __attribu
         "addi t0, ra, -2\n\t"
         "beqz t0, 40f\n\t"
         "lw a6, 12(sp)\n\t"
-        "lw t2, 20(sp)\n\t"
-        "lw a7, 24(sp)\n\t"
+        "lw t2, 16(sp)\n\t"
+        "lw a7, 20(sp)\n\t"
         "bnez ra, 30f\n\t"
-        "lw ra, 16(sp)\n\t"
-        BLOCK(OUTPUT_RELU)
+                BLOCK(OUTPUT_RELU)
         "j 31f\n"
         "30:\n\t"
-        "lw ra, 16(sp)\n\t"
-        BLOCK(OUTPUT)
+                BLOCK(OUTPUT)
         "31:\n\t"
         "sw a0, 8(sp)\n\t"
-        "addi a1, a1, 64\n\t"
-        "lw t0, 28(sp)\n\t"
+        "addi a1, a1, 80\n\t"
+        "lw t0, 24(sp)\n\t"
         "beq a1, t0, 90f\n\t"
         "j 10b\n"
         "40:\n\t"
@@ -359,12 +355,12 @@ static void pack_windows(const tinyc_conv_2d_triples_params *p, const window *wi
     }
 }
 
-/* The outputs of `count` pixels in the channels of one block from `channel` on, one segment of the filter at a time. */
-static void block(const tinyc_conv_2d_triples_params *p, const int32_t *stream, const uint32_t *x, int32_t depth, int32_t channel,
-                  int32_t count, int8_t *output) {
+/* The outputs of `count` pixels in the first `channels` channels of one block, one segment of the filter at a time. Returns the output of
+ * the channel after them. */
+static int8_t *block(const tinyc_conv_2d_triples_params *p, const int32_t *stream, const uint32_t *x, int32_t depth, int32_t channels,
+                     int32_t count, int8_t *output) {
     uint32_t sums[BLOCK_CHANNELS * PIXELS];
     const uint32_t *sum = sums;
-    const int32_t *const record_0 = stream + depth;
     const int32_t per_channel = count > PIXELS / 2 ? PIXELS : PIXELS / 2;
     request r = {.output = sums, .task = count > PIXELS / 2 ? SUMS_6 : SUMS_3};
     for (int32_t i = 0; i < BLOCK_CHANNELS * PIXELS; i++) {
@@ -376,8 +372,8 @@ static void block(const tinyc_conv_2d_triples_params *p, const int32_t *stream, 
         r.x_end = x + TINYC_TRIPLE_STRIDE * end;
         products(&r, stream + first);
     }
-    for (const int32_t *record = record_0; record < record_0 + BLOCK_CHANNELS * RECORD && channel < p->output_depth; record += RECORD) {
-        int8_t *out = output + channel;
+    for (const int32_t *record = stream + depth; channels > 0; channels--) {
+        int8_t *out = output;
         for (int32_t i = 0; i < count; i++) {
             const int32_t value = (int32_t)((sum[i] << p->sum_shift) + (uint32_t)record[0] + 0x80000000u);
             const int32_t high = (int32_t)(((int64_t)value * (int64_t)(uint32_t)record[1]) >> 32);
@@ -385,8 +381,42 @@ static void block(const tinyc_conv_2d_triples_params *p, const int32_t *stream, 
             *out = (int8_t)tinyc_clamp((high + sign + record[2]) >> record[3], p->activation_min, p->activation_max);
             out += p->output_depth;
         }
+        output += PIXELS * p->output_depth - record[4];
+        record += RECORD;
         sum += per_channel;
-        channel++;
+    }
+    return output;
+}
+
+/* The channels that are constant, of `count` pixels. */
+static void store_constants(const tinyc_conv_2d_triples_params *p, const int32_t *constants, int32_t count, int8_t *output) {
+    const int32_t pitch = p->output_depth;
+    for (int32_t i = 0; i < p->constants; i++) {
+        int8_t *out = output + (constants[i] >> 8);
+        const int8_t value = (int8_t)constants[i];
+        for (int32_t pixel = 0; pixel < count; pixel++) {
+            *out = value;
+            out += pitch;
+        }
+    }
+}
+
+/* Packs the next `count` patches, two triples; the last one again where there are fewer. */
+static void pack(const tinyc_conv_2d_triples_params *p, const int8_t *input, position *at, int32_t count, int8_t *lines, uint32_t *x) {
+    const int32_t run = p->filter_width * p->input_depth;
+    window windows[PIXELS];
+    if (p->direct == 0) {
+        next_windows(p, at, count, windows);
+        pack_windows(p, windows, lines, x);
+        pack_windows(p, windows + PIXELS / 2, lines, x + 2);
+    } else {
+        const int8_t *pixels[PIXELS];
+        for (int32_t i = 0; i < PIXELS; i++) {
+            pixels[i] = input;
+            input += i + 1 < count ? run : 0;
+        }
+        tinyc_triples_pack(pixels[0], pixels[1], pixels[2], run, x);
+        tinyc_triples_pack(pixels[3], pixels[4], pixels[5], run, x + 2);
     }
 }
 
@@ -396,49 +426,36 @@ TINYC_KERNEL void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *para
     const int32_t run = p->filter_width * p->input_depth;
     const int32_t depth = (p->filter_height * run + 3) & ~3;
     const int32_t block_words = depth + BLOCK_CHANNELS * RECORD;
-    const int32_t filters = p->output_depth;
-    const int32_t whole = p->sum_shift == SHIFT && p->segments == 1 ? filters & ~(BLOCK_CHANNELS - 1) : 0;
-    const int32_t *const stream_end = stream + whole / BLOCK_CHANNELS * block_words;
+    const int32_t *const blocks = stream + p->constants;
+    const int32_t whole = p->sum_shift == SHIFT && p->segments == 1 ? p->live / BLOCK_CHANNELS : 0;
     uint32_t *const x = scratch;
     int8_t *const lines = (int8_t *)(x + TINYC_TRIPLE_STRIDE * depth);
     position at = {input, 0, 0};
-    int32_t count = PIXELS;
     for (int32_t i = 0; i < run && p->direct == 0; i++) {
         lines[i] = (int8_t)p->input_zero_point;
     }
-    for (int32_t left = p->batches * p->output_height * p->output_width; left > 0; left -= count) {
-        const int32_t *blocks = stream;
-        int32_t channel = 0;
-        count = left < PIXELS ? left : PIXELS;
-        if (p->direct != 0 && count == PIXELS) {
-            tinyc_triples_pack(input, input + run, input + 2 * run, run, x);
-            tinyc_triples_pack(input + 3 * run, input + 4 * run, input + 5 * run, run, x + 2);
-        } else if (p->direct != 0) {
-            const int8_t *const last = input + (count - 1) * run;
-            const int8_t *pixels[PIXELS];
-            for (int32_t i = 0; i < PIXELS; i++) {
-                pixels[i] = i < count ? input + i * run : last;
-            }
-            tinyc_triples_pack(pixels[0], pixels[1], pixels[2], run, x);
-            tinyc_triples_pack(pixels[3], pixels[4], pixels[5], run, x + 2);
-        } else {
-            window windows[PIXELS];
-            next_windows(p, &at, count, windows);
-            pack_windows(p, windows, lines, x);
-            pack_windows(p, windows + PIXELS / 2, lines, x + 2);
-        }
+    for (int32_t left = p->batches * p->output_height * p->output_width; left > 0; left -= PIXELS) {
+        const int32_t count = left < PIXELS ? left : PIXELS;
+        const int32_t *next = blocks;
+        int8_t *out = output + p->first;
+        int32_t live = p->live;
+        pack(p, input, &at, count, lines, x);
+        store_constants(p, stream, count, output);
         if (count == PIXELS && whole > 0) {
-            const request r = {x, x + TINYC_TRIPLE_STRIDE * depth, output, filters, PIXELS * filters - 1, p->activation_min,
-                               p->activation_max, stream_end, p->negative != 0 ? OUTPUTS : OUTPUTS_RELU};
-            products(&r, stream);
-            blocks = stream_end;
-            channel = whole;
+            request r = {x, x + TINYC_TRIPLE_STRIDE * depth, out, p->output_depth, p->activation_min, p->activation_max, NULL, OUTPUTS};
+            next = blocks + whole * block_words;
+            r.stream_end = next;
+            if (p->negative == 0) {
+                r.task = OUTPUTS_RELU;
+            }
+            out = products(&r, blocks);
+            live -= whole * BLOCK_CHANNELS;
         }
-        for (; channel < filters; channel += BLOCK_CHANNELS) {
-            block(p, blocks, x, depth, channel, count, output);
-            blocks += block_words;
+        for (; live > 0; live -= BLOCK_CHANNELS) {
+            out = block(p, next, x, depth, live < BLOCK_CHANNELS ? live : BLOCK_CHANNELS, count, out);
+            next += block_words;
         }
         input += PIXELS * run;
-        output += PIXELS * filters;
+        output += PIXELS * p->output_depth;
     }
 }

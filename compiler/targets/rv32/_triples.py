@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights packed for tinyc_conv_2d_s8_rv32: a matrix product that multiplies three pixels by a weight with two instructions.
+
+See runtime_c/internal/tinyc_triples.h for the words of three pixels, `_rounding.py` for the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ...graph import Array, Layer
+from ...ops._convolution import Axis, axes
+from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from .._filters import Filters, filters
+from .._rounding import SHIFT, Rounding, rounding
+
+#: Channels of a block, pixels of a pass, and the multiple that a filter's depth is padded to.
+CHANNELS, PIXELS, UNROLLED = 4, 6, 4
+
+#: The sums of one segment are in -SEGMENT_LIMIT .. SEGMENT_LIMIT - 1.
+SEGMENT_LIMIT = 1 << 20
+
+#: Largest scratch memory, in bytes: beyond, a small board's RAM matters more than speed.
+SCRATCH_LIMIT = 16 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A layer for tinyc_conv_2d_s8_rv32: its depth is cut into `segments` parts of `segment`."""
+
+    filters: Filters
+    rounding: Rounding
+    segment: int
+    segments: int
+
+    @property
+    def depth(self) -> int:
+        return -(-self.filters.depth // UNROLLED) * UNROLLED
+
+
+@lru_cache(maxsize=4)
+def plan(layer: Layer) -> Plan | None:
+    """How the kernel computes `layer`; None where it cannot."""
+    f = filters(layer)
+    if f is None or f.live == 0:
+        return None
+    r = rounding(f)
+    if r is None:
+        return None
+    segment, segments = _segments(f.weights)
+    found = Plan(f, r, segment, segments)
+    return found if scratch(layer, found) <= SCRATCH_LIMIT else None
+
+
+def _segments(weights: Array) -> tuple[int, int]:
+    """The fewest equal parts (length, count) of the padded depth in which no channel's sum can leave its 21 bits."""
+    units = -(-weights.shape[1] // UNROLLED)
+    padded = np.zeros((len(weights), units * UNROLLED), np.int64)
+    padded[:, : weights.shape[1]] = weights
+    for count in range(1, units + 1):
+        length = -(-units // count) * UNROLLED
+        starts = np.arange(0, padded.shape[1], length)
+        most = np.add.reduceat(np.maximum(padded * -128, padded * 127), starts, axis=1).max()
+        least = np.add.reduceat(np.minimum(padded * -128, padded * 127), starts, axis=1).min()
+        if most < SEGMENT_LIMIT and least >= -SEGMENT_LIMIT:
+            return length, len(starts)
+    raise AssertionError("four products are below 2^17")
+
+
+def is_direct(layer: Layer) -> bool:
+    """Whether the patches are the input's pixels (or rows) in order."""
+    if layer.op == "FULLY_CONNECTED":
+        return True
+    return layer.input(1).shape[1:3] == (1, 1) and tuple(layer.attributes["stride"]) == (1, 1)
+
+
+def scratch(layer: Layer, p: Plan) -> int:
+    """Bytes: the packed patches of six pixels, and rows of padded patches."""
+    row = 0 if is_direct(layer) else layer.input(1).shape[2] * layer.input(1).shape[3]
+    return p.depth * 16 + 4 * row
+
+
+def pack(p: Plan) -> Array:
+    """The kernel's table of int32 words; tinyc_kernels.h describes it."""
+    f, r = p.filters, p.rounding
+    blocks = -(-f.live // CHANNELS)
+    weights = np.zeros((blocks * CHANNELS, p.depth), np.int8)
+    weights[: f.live, : f.depth] = f.weights
+    bytes_first = np.ascontiguousarray(weights.reshape(blocks, CHANNELS, p.depth).transpose(0, 2, 1))
+    words = bytes_first.view("<i4").reshape(blocks, p.depth).astype(np.int64)
+    following = np.append(f.index[1:], f.count)
+    steps = PIXELS * f.count - (following - f.index)
+    records = np.zeros((blocks * CHANNELS, 5), np.int64)
+    start = (f.bias << r.sum_shift) + (1 << 31)
+    records[: f.live] = np.stack([start, r.multiplier, r.rounding, r.shift, steps], axis=1)
+    table = np.concatenate([words, records.reshape(blocks, CHANNELS * 5)], axis=1).reshape(-1)
+    constants = [index << 8 | value & 0xFF for index, value in f.constants]
+    return (np.append(constants, table).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def bind(layer: Layer) -> Binding:
+    """The call of tinyc_conv_2d_s8_rv32."""
+    p = plan(layer)
+    assert p is not None
+    f = p.filters
+    params = Params(
+        "tinyc_conv_2d_triples_params",
+        {
+            **_geometry(layer),
+            "output_depth": f.count,
+            "live": f.live,
+            "first": int(f.index[0]),
+            "constants": len(f.constants),
+            "input_zero_point": layer.input(0).zero_point,
+            "activation_min": f.low,
+            "activation_max": f.high,
+            "direct": int(is_direct(layer)),
+            "segment": p.segment,
+            "segments": p.segments,
+            "sum_shift": p.rounding.sum_shift,
+            "negative": p.rounding.negative,
+        },
+    )
+    return Binding(
+        args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
+        params=params,
+        constants=(Constant("stream", pack(p)),),
+        scratch=scratch(layer, p),
+    )
+
+
+def _geometry(layer: Layer) -> dict[str, int]:
+    """Sizes of input, filter and output; a FULLY_CONNECTED layer's rows are the pixels of a row."""
+    if layer.op == "FULLY_CONNECTED":
+        units, depth = layer.input(1).shape
+        rows = layer.output.elements // units
+        batches, height, width = 1, Axis(1, 1, 1, 1, 1, 0), Axis(rows, 1, 1, 1, rows, 0)
+    else:
+        batches, _, _, depth = layer.input(0).shape
+        height, width = axes(layer)
+    geometry = {"batches": batches, "input_depth": depth}
+    for name, axis in (("height", height), ("width", width)):
+        geometry |= {
+            f"input_{name}": axis.input,
+            f"filter_{name}": axis.taps,
+            f"output_{name}": axis.output,
+            f"stride_{name}": axis.stride,
+            f"dilation_{name}": axis.dilation,
+            f"pad_{name}": axis.pad,
+        }
+    return geometry
+
+
+def applies(layer: Layer) -> bool:
+    return plan(layer) is not None
+
+
+def cost(layer: Layer) -> float:
+    """Instructions of tinyc_conv_2d_s8_rv32."""
+    p = plan(layer)
+    assert p is not None
+    return 1.0

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CONV_2D for RV32: three pixels with two multiplications."""
+
+from __future__ import annotations
+
+from .. import Kernel
+from . import _triples
+
+KERNELS = (Kernel("tinyc_conv_2d_s8_rv32", "CONV_2D", _triples.bind, _triples.cost, _triples.applies, isa="rv32"),)
