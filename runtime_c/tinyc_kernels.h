@@ -398,6 +398,112 @@ typedef struct {
 void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                            void *scratch);
 
+/* FULLY_CONNECTED with filter zero point 0 for RV32 with multiplication, eight units at a time. `stream` is packed at build time
+ * (compiler/targets/rv32/fully_connected.py), per eight units, the last ones padded with zeros: 8 bytes of weights for each k, then 8 start
+ * values, the bias with the input offset folded in * 2^sum_shift. `scaling` is multiplier, rounding and shift as above, for each unit or
+ * once for all. */
+typedef struct {
+    int32_t batches;         /* rows */
+    int32_t input_depth;
+    int32_t output_depth;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t sum_shift;       /* 1 to 11 */
+    int32_t negative;        /* -2^sum_shift; 0 when activation_min is the output zero point */
+    int32_t scaling_step;    /* words of `scaling` per unit: 3, or 0 */
+} tinyc_fully_connected_units_params;
+
+void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_units_params *params, const int8_t *input, const int32_t *stream,
+                                   const int32_t *scaling, int8_t *output);
+
+/* DEPTHWISE_CONV_2D with a 3x3 filter (or smaller), no dilation and both strides 1 or both 2, for RV32 with multiplication. The image is
+ * taken in lines of places: rows of columns, or columns of rows, whichever are longer. Bands of output lines are computed channel by channel
+ * from a copy of the channel's input, place after place. `stream` is packed at build time (compiler/targets/rv32/depthwise_conv_2d.py), 6
+ * words per output channel: 9 bytes of weights, those of a place's three lines together, and the byte of the right shift; then start value
+ * (bias with the input offset folded in, * 2^sum_shift), multiplier and rounding as above.
+ * scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes. */
+typedef struct {
+    int32_t batches;
+    int32_t input_depth;
+    int32_t multiplier;        /* depth multiplier */
+    int32_t stride;            /* 1 or 2 */
+    int32_t input_lines;
+    int32_t input_places;      /* of a line */
+    int32_t input_line_step;   /* bytes from line to line */
+    int32_t input_place_step;
+    int32_t output_lines;
+    int32_t output_places;
+    int32_t output_line_step;
+    int32_t output_place_step;
+    int32_t pad_lines;         /* lines before the first of the image, >= 0 */
+    int32_t pad_places;
+    int32_t band;              /* output lines of a band */
+    int32_t input_zero_point;
+    int32_t activation_min;    /* -128 to 127 */
+    int32_t activation_max;
+    int32_t sum_shift;         /* 1 to 11 */
+    int32_t negative;          /* -2^sum_shift; 0 when activation_min is the output zero point */
+} tinyc_depthwise_conv_2d_lines_params;
+
+void tinyc_depthwise_conv_2d_s8_rv32(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input, const int32_t *stream,
+                                     int8_t *output, void *scratch);
+
+/* DEPTHWISE_CONV_2D for cores without SIMD: one multiplication for two pixels of a channel, `half` rows apart. A plane of words for one
+ * input channel and 2 * half output rows is made in scratch memory, padding included. `stream` is packed at build time
+ * (compiler/targets/_packed_planes.py): a word for each channel that is the same for every input, channel * 256 + value; then for each
+ * other channel, in order,
+ *     channel * 2^16 + number of taps in its list, even; the bias, with the input offset folded in; shift + flags and the rest of a record
+ *         as in tinyc_conv_2d_packed_params;
+ * when `core` is 1, the 9 weights of a 3x3 filter, whose rows' magnitudes add up to at most 255, and three bytes of zeros;
+ * a word per tap in the list, weight as a byte + 256 * (distance of its word in bytes), from the output's first word, or with a core from
+ *     its third row's.
+ * Exact while |accumulator| < 2^30: the compiler checks it. scratch: 4 * plane_rows * plane_columns bytes. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t depth_multiplier;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t padding;         /* the input's zero point */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+    int32_t half;            /* 1 to output_height / 2, rounded up */
+    int32_t plane_rows;      /* (half - 1) * stride_height + dilated filter height */
+    int32_t plane_columns;   /* (output_width - 1) * stride_width + dilated filter width */
+    int32_t core;            /* 1: the filter is 3x3, and its columns are not dilated */
+    int32_t channels;        /* that depend on the input */
+    int32_t constants;       /* that do not */
+} tinyc_depthwise_packed_params;
+
+void tinyc_depthwise_conv_2d_s8_armv7m(const tinyc_depthwise_packed_params *params, const int8_t *input, const int32_t *stream,
+                                       int8_t *output, void *scratch);
+
+/* FULLY_CONNECTED row by row for Armv7-M. `stream` is packed at build time (compiler/targets/armv7m/fully_connected.py): per eight output
+ * channels, the last eight padded with zeros,
+ *     8 words: start values, the bias with the input offset folded in;
+ *     for each k the eight weights, a byte each;
+ *     8 * 3 words: shift, multiplier, rounding term, as in tinyc_conv_2d_packed_params.
+ * Exact while |accumulator| < 2^30: the compiler checks it. */
+typedef struct {
+    int32_t rows;            /* >= 1 */
+    int32_t input_depth;     /* >= 1 */
+    int32_t output_depth;    /* >= 1 */
+    int32_t round_by_sign;   /* 1: all records round by the sign of the accumulator, 0: none */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_fully_connected_armv7m_params;
+
+void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_armv7m_params *params, const int8_t *input, const int32_t *stream,
+                                     int8_t *output);
+
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
 
 /* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]

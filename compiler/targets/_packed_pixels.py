@@ -16,10 +16,10 @@ from functools import lru_cache
 import numpy as np
 
 from ..graph import Array, Layer
-from ..ops import _convolution, fully_connected
 from ..ops._convolution import axes
-from ..ops._fixed_point import activation_range, multiply_by_quantized_multiplier
+from ..ops._fixed_point import activation_range
 from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from ._filters import filters
 
 #: Products that are summed before the halves are split, and what their |weights| may add up to.
 GROUP = 4
@@ -43,18 +43,23 @@ CORRECTION = 1 << 31
 class Channel:
     """One output channel that depends on the input.
 
-    `weights` [depth] int8; `bias` has the input offset folded in; `bound` is the largest |accumulator|; the result is
-    the accumulator times multiplier * 2^(-31 - right), plus `zero_point`, at least `low`.
+    `weights` [depth] int8; `bias` has the input offset folded in; accumulators are `least` to `most`; the result is the
+    accumulator times multiplier * 2^(-31 - right), plus `zero_point`, at least `low`.
     """
 
     index: int
     weights: Array
     bias: int
-    bound: int
+    least: int
+    most: int
     multiplier: int
     right: int
     zero_point: int
     low: int
+
+
+#: For a channel: what to add to the bias, a word of flags and a shift (below 2^16, and bit 30), and more words.
+Record = Callable[[Channel], tuple[int, int, Sequence[int]]]
 
 
 @dataclass(frozen=True)
@@ -72,49 +77,30 @@ class Product:
 
 @lru_cache(maxsize=4)
 def product(layer: Layer) -> Product | None:
-    """CONV_2D without groups or FULLY_CONNECTED as a matrix product, or None where a kernel would not be exact."""
-    weights, bias = layer.input(1), layer.optional(2)
-    if weights.data is None or (bias is not None and bias.data is None) or weights.zero_point != 0:
-        return None
-    if layer.op == "FULLY_CONNECTED":
-        multiplier, shift = (np.broadcast_to(v, weights.shape[0]) for v in fully_connected.multipliers(layer))
-    elif weights.shape[3] != layer.input(0).shape[3]:
-        return None
-    else:
-        multiplier, shift = _convolution.multipliers(layer)
-    return matrix(layer, weights.data.reshape(weights.shape[0], -1), multiplier, shift)
+    """CONV_2D without groups, DEPTHWISE_CONV_2D or FULLY_CONNECTED as products with one filter per channel.
 
-
-def matrix(layer: Layer, weights: Array, multiplier: Array, shift: Array) -> Product | None:
-    """`layer` with filters `weights` [channels, depth], or None where a kernel would not be exact."""
-    wide = weights.astype(np.int64)
-    start = np.zeros(len(weights), np.int64)
-    bias = layer.optional(2)
-    if bias is not None:
-        assert bias.data is not None
-        start += bias.data.astype(np.int64).reshape(-1)
-    start -= layer.input(0).zero_point * wide.sum(axis=1)
-    least = start + np.minimum(wide * -128, wide * 127).sum(axis=1)
-    most = start + np.maximum(wide * -128, wide * 127).sum(axis=1)
-    bound = np.maximum(np.abs(least), np.abs(most))
-    right = -shift.astype(np.int64)
-    if (bound >= 1 << 31).any() or (right[multiplier != 0] < 1).any() or len(weights) > CHANNELS:
+    None where a kernel would not be exact: left shifts, sums that are too large, computed weights.
+    """
+    f = filters(layer)
+    if f is None or f.count > CHANNELS or not np.isin(-f.shift, list(SHIFTS)).all():
         return None
-    zero_point = layer.output.zero_point
-    low, high = activation_range(layer.attributes["activation"], layer.output)
-    ends = [
-        np.clip(multiply_by_quantized_multiplier(end, multiplier.astype(np.int64), shift) + zero_point, low, high)
-        for end in (least, most)
-    ]
-    constant = ends[0] == ends[1]
-    if not np.isin(right[~constant], list(SHIFTS)).all() or (bound[~constant] >= ACCUMULATOR_LIMIT).any():
+    if (np.maximum(np.abs(f.least), np.abs(f.most)) >= ACCUMULATOR_LIMIT).any():
         return None
     channels = tuple(
-        Channel(i, weights[i], int(start[i]), int(bound[i]), int(multiplier[i]), int(right[i]), zero_point, low)
-        for i in np.flatnonzero(~constant).tolist()
+        Channel(
+            index=int(f.index[i]),
+            weights=f.weights[i].astype(np.int8),
+            bias=int(f.bias[i]),
+            least=int(f.least[i]),
+            most=int(f.most[i]),
+            multiplier=int(f.multiplier[i]),
+            right=-int(f.shift[i]),
+            zero_point=f.zero_point,
+            low=f.low,
+        )
+        for i in range(f.live)
     )
-    constants = tuple((i, int(ends[0][i])) for i in np.flatnonzero(constant).tolist())
-    return Product(channels, constants, len(weights), weights.shape[1])
+    return Product(channels, f.constants, f.count, f.depth)
 
 
 def groups(depth: int) -> int:
@@ -134,26 +120,22 @@ def thresholds(channel: Channel, results: Array) -> Array:
     return exact
 
 
-def split(weights: Array) -> tuple[Array, list[tuple[int, int]]]:
-    """(weights padded to groups and cut to GROUP_LIMIT, [(position, what was cut off)])."""
-    cut = np.zeros(groups(len(weights)) * GROUP, np.int64)
-    cut[: len(weights)] = weights
+def split(weights: Array, size: int = GROUP) -> tuple[Array, list[tuple[int, int]]]:
+    """(weights padded to groups of `size` and cut to GROUP_LIMIT, [(position, what was cut off)])."""
+    cut = np.pad(weights.astype(np.int64), (0, -len(weights) % size))
     corrections = []
-    for group in np.flatnonzero(np.abs(cut).reshape(-1, GROUP).sum(axis=1) > GROUP_LIMIT).tolist():
-        part = cut[group * GROUP : (group + 1) * GROUP]
+    for group in np.flatnonzero(np.abs(cut).reshape(-1, size).sum(axis=1) > GROUP_LIMIT).tolist():
+        part = cut[group * size : (group + 1) * size]
         while (excess := int(np.abs(part).sum()) - GROUP_LIMIT) > 0:
             largest = int(np.abs(part).argmax())
             piece = min(excess, abs(int(part[largest])), 127) * (1 if part[largest] > 0 else -1)
             part[largest] -= piece
-            corrections.append((group * GROUP + largest, piece))
+            corrections.append((group * size + largest, piece))
     return cut.astype(np.int8), corrections
 
 
-def stream(p: Product, record: Callable[[Channel], tuple[int, int, Sequence[int]]]) -> Array:
-    """The kernels' table of int32 words; tinyc_kernels.h describes it.
-
-    `record` gives for a channel what to add to the bias, a word of flags and a shift (below 2^16, and bit 30), and more words.
-    """
+def stream(p: Product, record: Record) -> Array:
+    """The kernels' table of int32 words; tinyc_kernels.h describes it."""
     words = [index << 8 | value & 0xFF for index, value in p.constants]
     following = [channel.index for channel in p.channels[1:]] + [p.count]
     for channel, following_index in zip(p.channels, following, strict=True):

@@ -37,6 +37,20 @@ class Rounding:
     shift: Array
 
 
+    def scaling(self, f: Filters) -> Array:
+        """[channels, 3] multiplier, rounding and shift of all channels. A constant one, whose sums must be zero, gives its value."""
+        table = np.tile(np.array([0, 0, 1], np.int64), (f.count, 1))
+        table[f.index] = np.stack([self.multiplier, self.rounding, self.shift], axis=1)
+        for channel, value in f.constants:
+            table[channel, 1] = 2 * value
+        return table
+
+
+def words(values: Array) -> Array:
+    """int64 values as int32 words, those of 2^31 and more as negative ones."""
+    return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
 def rounding(f: Filters, most: int = SHIFT, least: int = 1) -> Rounding | None:
     """The constants with the largest sum_shift in `least` .. `most` that is exact for every input, or None if none is."""
     for sum_shift in range(most, least - 1, -1):

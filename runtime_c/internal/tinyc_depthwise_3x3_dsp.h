@@ -154,7 +154,7 @@
         "pop {r4-r11, pc}\n\t")
 
 /* Everything but the line function, whose code has `unrolled` pairs of `pair_bytes` each. */
-static void tinyc_depthwise_3x3(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
+static TINYC_DSP_SMALL void tinyc_depthwise_3x3(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
                                 void *scratch, int32_t rounding, int32_t unrolled, int32_t pair_bytes, tinyc_planes_lines *lines) {
     const int32_t pairs = p->output_columns >> 1;
     tinyc_planes_call call;

@@ -20,6 +20,13 @@
 #define TINYC_DSP_ASSEMBLY __attribute__((naked, noinline, noipa))
 #endif
 
+/* What runs once per four channels and band is written to be small. */
+#if defined(__clang__)
+#define TINYC_DSP_SMALL __attribute__((noinline, minsize))
+#else
+#define TINYC_DSP_SMALL __attribute__((noinline, optimize("Os")))
+#endif
+
 /* What a kernel's line function gets; `plane` to `band_bytes` change from call to call. A function in assembly copies it to its stack up to
  * there, in this order, and has the `own` words there to itself. */
 typedef struct {
@@ -167,7 +174,7 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_transpose(const tinyc_planes_quads *
 }
 
 /* The same for fewer than four channels, or for lines without a complete quad after the padding. */
-static __attribute__((noinline)) void tinyc_planes_gather(const tinyc_depthwise_dsp_params *p, const int8_t *source,
+static TINYC_DSP_SMALL void tinyc_planes_gather(const tinyc_depthwise_dsp_params *p, const int8_t *source,
                                                           int32_t *const planes[4], int32_t offset, int32_t lines) {
     for (int32_t channel = 0; channel < 4 && channel < p->channels; channel++) {
         int16_t *to = (int16_t *)planes[channel] + (offset >> 1) + p->pad_columns;
@@ -212,7 +219,7 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_move(int32_t *to __attribute__((unus
 }
 
 /* Lines `to` and on of all planes, from lines `from` and on or, where that is negative, all padding. */
-static void tinyc_planes_move_lines(const tinyc_depthwise_dsp_params *p, int32_t *scratch, int32_t to, int32_t from, int32_t lines) {
+static TINYC_DSP_SMALL void tinyc_planes_move_lines(const tinyc_depthwise_dsp_params *p, int32_t *scratch, int32_t to, int32_t from, int32_t lines) {
     const int32_t pitch = p->plane_pitch >> 2;
     const int32_t padding = (int32_t)((uint32_t)p->input_zero_point << 16 | (uint16_t)p->input_zero_point);
     for (int32_t region = 0; region < 4; region += p->planes_per_pitch) {
@@ -221,14 +228,14 @@ static void tinyc_planes_move_lines(const tinyc_depthwise_dsp_params *p, int32_t
     }
 }
 
-static void tinyc_planes_clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
+static TINYC_DSP_SMALL void tinyc_planes_clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
     for (const int8_t *const end = data + count; data != end; data++) {
         *data = (int8_t)(*data < low ? low : *data > high ? high : *data);
     }
 }
 
 /* The input lines `line` to `end` - 1 of four channels, to line `to` of their planes and on. */
-static void tinyc_planes_load(const tinyc_depthwise_dsp_params *p, const int8_t *input, tinyc_planes_quads *quads, int32_t *const planes[4],
+static TINYC_DSP_SMALL void tinyc_planes_load(const tinyc_depthwise_dsp_params *p, const int8_t *input, tinyc_planes_quads *quads, int32_t *const planes[4],
                               int32_t to, int32_t line, int32_t end) {
     /* When all lines are in the planes at once, nothing overwrites the padding between one four channels and the next. */
     const int32_t fill = p->band < p->output_lines;
@@ -261,7 +268,7 @@ static void tinyc_planes_load(const tinyc_depthwise_dsp_params *p, const int8_t 
 }
 
 /* All channels, four at a time, of one image. */
-static void tinyc_planes_image(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
+static TINYC_DSP_SMALL void tinyc_planes_image(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
                                int32_t *scratch, tinyc_planes_call *call, tinyc_planes_lines *lines) {
     tinyc_planes_quads quads;
     int32_t *planes[4];
@@ -320,7 +327,7 @@ static void tinyc_planes_image(const tinyc_depthwise_dsp_params *p, const int8_t
 }
 
 /* The whole layer; `call` is set but for what changes from call to call. */
-static void tinyc_planes_depthwise(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
+static TINYC_DSP_SMALL void tinyc_planes_depthwise(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
                                    void *scratch, tinyc_planes_call *call, tinyc_planes_lines *lines) {
     call->params = p;
     call->column_step = p->output_column_step;

@@ -50,11 +50,11 @@ QUICK_MODELS = (
 
 
 def candidates() -> list[dict[str, Any]]:
-    """Int8 models with golden layers whose operators are all taken."""
+    """Int8 models with golden outputs whose operators are all taken."""
     return [
         m
         for m in shared_index()
-        if m["kind"] == "int8" and m.get("golden_layers") and {o.split("|")[0] for o in m["op_types"]} <= set(all_ops())
+        if m["kind"] == "int8" and m.get("golden") and {o.split("|")[0] for o in m["op_types"]} <= set(all_ops())
     ]
 
 
@@ -101,14 +101,30 @@ def test_which_models_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_reference_equals_tflm_layer_by_layer(name: str) -> None:
     model = MODELS[name]
-    golden = json.loads((SHARED / model["golden_layers"]).read_text())
     graph = graph_of(model)
-    values = reference.run(graph, random_inputs(graph, golden["lcg_seed"]))
-    assert first_wrong_layer(graph, values, golden["layers"]) is None
+    if model.get("golden_layers"):
+        golden = json.loads((SHARED / model["golden_layers"]).read_text())
+        values = reference.run(graph, random_inputs(graph, golden["lcg_seed"]))
+        assert first_wrong_layer(graph, values, golden["layers"]) is None
     outputs = np.load(SHARED / model["golden"])
     inputs = [outputs[f"in_{i}"] for i in range(len(graph.inputs))]
     for i, output in enumerate(reference.outputs(graph, inputs)):
         assert output.tobytes() == outputs[f"tflm_{i}"].tobytes()
+
+
+@needs_models
+@pytest.mark.parametrize("name", ["kws", "vww", "ic", "ad"])
+def test_mlperf_tiny_layers_and_seeds(name: str) -> None:
+    """The four MLPerf Tiny models: every operator for seed 12345, the outputs for 16 more seeds."""
+    folder = SHARED / "mlperf_tiny"
+    graph = tinyc.load(folder / f"{name}.tflite")
+    values = reference.run(graph, random_inputs(graph, 12345))
+    golden = np.load(folder / f"{name}.layers.npz")
+    for node in graph.nodes:
+        assert np.array_equal(values[node.outputs[0]], golden[f"op{node.index}"]), f"operator {node.index} {node.op}"
+    seeds = np.load(folder / f"{name}.seeds.npz")
+    for key in seeds.files:
+        assert np.array_equal(reference.outputs(graph, random_inputs(graph, int(key[4:])))[0], seeds[key]), key
 
 
 def check_compiled(name: str, cpu: str, engine: str) -> None:

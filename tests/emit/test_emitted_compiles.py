@@ -179,7 +179,8 @@ def test_sizes_that_the_header_states(model: Path, tmp_path: Path) -> None:
     folder = write(tmp_path / "net", emit(program, memory, "net"))
     (folder / "main.c").write_text(
         '#include <stdio.h>\n#include <stdint.h>\n#include "net.h"\n#define SHOW(x) printf("%ld ", (long)(x))\n'
-        "int main(void) { static struct { char odd; net_context ctx[2]; } s; net_context *ctx = s.ctx; SHOW(sizeof(net_context)); SHOW(NET_ARENA_SIZE); SHOW(NET_INPUT_SIZE);"
+        "int main(void) { static struct { char odd; net_context ctx[2]; } s; net_context *ctx = s.ctx;"
+        " SHOW(sizeof(net_context)); SHOW(NET_ARENA_SIZE); SHOW(NET_INPUT_SIZE);"
         " SHOW(NET_INPUT_ELEMENTS * sizeof *net_input(&ctx[0])); SHOW(NET_OUTPUT_SIZE);"
         " SHOW(NET_OUTPUT_ELEMENTS * sizeof *net_output(&ctx[0]));"
         " SHOW((uintptr_t)&ctx[1] % 16u + (uintptr_t)ctx % 16u); return 0; }\n"

@@ -183,3 +183,125 @@ def test_exact_and_inside_buffers_many(op: str, function: str, images_of: Callab
     assert len(cases) >= 1000
     for kind, optimize in BUILDS:
         run(images_of(kind, optimize), FUNCTIONS, cases)
+
+
+# Speed
+
+
+def conv(image: tuple[int, int], depth: int, taps: tuple[int, int], filters: int, stride: int = 1, padding: str = "SAME", act: str = "RELU") -> Graph:
+    """A layer as in real models: per-channel scales, a zero point of -128 behind a RELU."""
+    random = np.random.default_rng(1)
+    shape = (filters, *taps, depth)
+    terms = taps[0] * taps[1] * depth
+    scales = tuple(layers.scale(float(f) / np.sqrt(terms) / 100) for f in random.uniform(0.5, 1.0, filters))
+    inputs = (
+        Tensor("input", (1, *image, depth), "int8", Quantization((1.0,), (-128,))),
+        Tensor("filter", shape, "int8", Quantization(scales, (0,) * filters), random.integers(-127, 128, shape).astype(np.int8)),
+        Tensor("bias", (filters,), "int32", None, random.integers(-5000, 5000, filters).astype(np.int32)),
+    )
+    output = Quantization((1.0,), (-128 if act == "RELU" else 4,))
+    attributes = {"padding": padding, "stride": (stride, stride), "dilation": (1, 1), "activation": act}
+    return layers.with_output_shape("CONV_2D", inputs, output, attributes)
+
+
+def depthwise_conv(image: tuple[int, int], depth: int, stride: int = 1, padding: str = "SAME", act: str = "RELU") -> Graph:
+    graph = conv(image, 1, (3, 3), depth, stride, padding, act)
+    data = graph.tensors[1].data
+    assert data is not None
+    weights = replace(
+        graph.tensors[1],
+        shape=(1, 3, 3, depth),
+        data=np.ascontiguousarray(data.transpose(3, 1, 2, 0)),
+        quantization=replace(graph.tensors[1].quantization, axis=3),  # type: ignore[type-var]
+    )
+    source = replace(graph.tensors[0], shape=(1, *image, depth))
+    attributes = {**graph.nodes[0].attributes, "depth_multiplier": 1}
+    output = graph.output_tensors[0].quantization
+    assert output is not None
+    return layers.with_output_shape("DEPTHWISE_CONV_2D", (source, weights, graph.tensors[2]), output, attributes)
+
+
+def dense(rows: int, depth: int, units: int, act: str = "RELU") -> Graph:
+    graph = conv((1, 1), depth, (1, 1), units, act=act)
+    data = graph.tensors[1].data
+    assert data is not None
+    source = replace(graph.tensors[0], shape=(rows, depth))
+    weights = replace(graph.tensors[1], shape=(units, depth), data=data.reshape(units, depth))
+    output = replace(graph.output_tensors[0], shape=(rows, units))
+    attributes = {"activation": act, "weights_format": "DEFAULT", "keep_num_dims": False}
+    return single_node_graph("FULLY_CONNECTED", (source, weights, graph.tensors[2]), (output,), attributes)
+
+
+#: Layers of real models and odd ones, with the most instructions per multiply-accumulate that are acceptable.
+SPEED: list[tuple[str, Graph, float]] = [
+    (GEMM, conv((25, 5), 64, (1, 1), 64), 0.16),
+    (GEMM, conv((6, 6), 128, (1, 1), 128), 0.135),
+    (GEMM, conv((48, 48), 8, (1, 1), 16), 0.56),
+    (GEMM, conv((24, 24), 16, (1, 1), 32), 0.28),
+    (GEMM, conv((12, 12), 32, (1, 1), 64, act="NONE"), 0.2),
+    (GEMM, conv((3, 3), 256, (1, 1), 256), 0.17),
+    (GEMM, conv((7, 7), 200, (1, 1), 40), 0.2),
+    (GEMM, conv((5, 5), 20, (1, 1), 7), 1.5),
+    (GEMM, conv((16, 16), 32, (1, 1), 64, 2), 0.25),
+    (GEMM, conv((49, 10), 1, (10, 4), 64, 2), 0.27),
+    (GEMM, conv((96, 96), 3, (3, 3), 8, 2), 0.42),
+    (GEMM, conv((32, 32), 3, (3, 3), 16), 0.34),
+    (GEMM, conv((28, 28), 1, (5, 5), 6, 1, "VALID"), 1.2),
+    (GEMM, conv((10, 10), 24, (5, 5), 32), 0.2),
+    (GEMM, conv((9, 9), 12, (3, 3), 10, act="RELU6"), 0.6),
+    (TAPS, conv((32, 32), 16, (3, 3), 16), 0.12),
+    (TAPS, conv((16, 16), 32, (3, 3), 32, act="NONE"), 0.115),
+    (TAPS, conv((8, 8), 64, (3, 3), 64), 0.11),
+    (TAPS, conv((32, 32), 16, (3, 3), 32, 2), 0.135),
+    (TAPS, conv((16, 16), 32, (3, 3), 64, 2), 0.125),
+    (TAPS, conv((10, 10), 40, (3, 3), 24), 0.2),
+    (TAPS, conv((9, 7), 20, (3, 3), 10), 0.35),
+    (TAPS, conv((20, 20), 12, (3, 3), 8), 0.2),
+    (TAPS, conv((14, 14), 16, (3, 3), 16, 1, "VALID"), 0.13),
+    (TAPS, conv((5, 5), 96, (3, 3), 32), 0.19),
+    (TAPS, conv((40, 12), 16, (3, 3), 8, 2), 0.16),
+    (TAPS, conv((11, 13), 33, (3, 3), 12, act="RELU6"), 0.3),
+    (PATCHES, depthwise_conv((25, 5), 64), 0.63),
+    (PATCHES, depthwise_conv((48, 48), 8), 0.53),
+    (PATCHES, depthwise_conv((24, 24), 32), 0.5),
+    (PATCHES, depthwise_conv((12, 12), 64, act="NONE"), 0.58),
+    (PATCHES, depthwise_conv((6, 6), 128), 0.72),
+    (PATCHES, depthwise_conv((3, 3), 256), 1.6),
+    (PATCHES, depthwise_conv((48, 48), 16, 2), 0.87),
+    (PATCHES, depthwise_conv((24, 24), 32, 2), 0.96),
+    (PATCHES, depthwise_conv((12, 12), 64, 2), 1.35),
+    (PATCHES, depthwise_conv((6, 6), 128, 2), 1.7),
+    (PATCHES, depthwise_conv((10, 9), 20, 1, "VALID"), 0.9),
+    (PATCHES, depthwise_conv((15, 11), 40, 2, "VALID", "RELU6"), 1.4),
+    (PATCHES, depthwise_conv((2, 30), 16), 0.65),
+    (ROWS, dense(1, 128, 128), 0.165),
+    (ROWS, dense(1, 640, 128), 0.145),
+    (ROWS, dense(1, 128, 640), 0.17),
+    (ROWS, dense(1, 8, 128), 0.85),
+    (ROWS, dense(1, 128, 8, "NONE"), 0.26),
+    (ROWS, dense(1, 64, 12, "NONE"), 0.4),
+    (ROWS, dense(1, 256, 2, "NONE"), 0.8),
+    (ROWS, dense(2, 100, 30), 0.35),
+    (ROWS, dense(3, 64, 64), 0.2),
+    (ROWS, dense(1, 1024, 10), 0.25),
+    (ROWS, dense(1, 37, 37, "NONE"), 0.5),
+    (ROWS, dense(1, 400, 120, "RELU6"), 0.16),
+    (GEMM, dense(4, 64, 64), 0.17),
+    (GEMM, dense(16, 100, 50), 0.25),
+]
+
+
+def test_instructions_as_predicted(images_of: Callable[[str, str], Image]) -> None:
+    cases = [Case(mve_kernel(graph.nodes[0].op, function), graph, random_inputs(graph, 0)) for function, graph, _ in SPEED]
+    counted = run(images_of("gcc", "-O2"), FUNCTIONS, cases)
+    if not counted:
+        pytest.skip("QEMU cannot count here: no native compiler for its plugin")
+    wrong = []
+    for (function, graph, most), case, instructions in zip(SPEED, cases, counted, strict=True):
+        layer = next(graph.layers())
+        predicted = case.kernel.cost(layer)
+        per_mac = instructions / all_ops()[layer.op].macs(layer)
+        if not 0.9 <= predicted / instructions <= 1.1 or per_mac > most:
+            shape = f"{function} {layer.input(0).shape} -> {layer.output.shape}"
+            wrong.append(f"{shape}: {instructions}, predicted {predicted / instructions:.2f} of that, {per_mac:.3f} per MAC")
+    assert not wrong, "\n".join(wrong)

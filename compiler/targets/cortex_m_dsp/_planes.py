@@ -25,6 +25,9 @@ RELU_SHIFT = 10
 
 ACCUMULATOR_LIMIT = 1 << 30
 
+#: What may be added to a scaled bias, either way, where no step of the output limits it.
+FREE = 1 << 20
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -159,13 +162,17 @@ class Channels:
     low: int
 
     @property
-    def bound(self) -> Array:
-        """The largest |accumulator| of each channel over all int8 inputs."""
+    def range(self) -> tuple[Array, Array]:
+        """The least and the greatest accumulator of each channel over all int8 inputs."""
         flat = self.weights.reshape(len(self.weights), -1)
         ends = np.stack([flat * -128, flat * 127])
-        return np.maximum(
-            np.abs(self.bias + ends.min(axis=0).sum(axis=1)), np.abs(self.bias + ends.max(axis=0).sum(axis=1))
-        )
+        return self.bias + ends.min(axis=0).sum(axis=1), self.bias + ends.max(axis=0).sum(axis=1)
+
+    @property
+    def bound(self) -> Array:
+        """The largest |accumulator| of each channel."""
+        least, most = self.range
+        return np.maximum(np.abs(least), np.abs(most))
 
     @property
     def dead(self) -> Array:
@@ -224,50 +231,55 @@ def relu(c: Channels) -> Scaled | None:
     if c.low < c.zero_point:
         return None
     dead, bound = c.dead, c.bound
-    power = np.clip(RELU_SHIFT + 1 - c.right, 2, 8)
-    tail = np.int64(1) << (power - 2)
+    power = np.where(dead, 1, np.clip(RELU_SHIFT + 1 - c.right, 2, 8))
+    tail = np.where(dead, 0, np.int64(1) << (np.maximum(power, 2) - 2))
     bias = c.bias << power
-    multiplier = c.multiplier.copy()
-    if ((bound >= np.int64(1) << (31 - power)) & ~dead).any():
-        return None
-    for i in np.flatnonzero((power != RELU_SHIFT + 1 - c.right) & ~dead):
-        found = _smaller_multiplier(c, int(i), int(bound[i])) if c.right[i] >= RELU_SHIFT else None
+    multiplier = np.where(dead, 0, c.multiplier)
+    exact = dead | ((power == RELU_SHIFT + 1 - c.right) & (bound < np.int64(1) << (31 - power)))
+    for i in np.flatnonzero(~exact):
+        found = _searched(c, int(i))
         if found is None:
             return None
-        multiplier[i], tail[i], extra = found
-        bias[i] += extra
-    return Scaled(power, np.where(dead, 0, tail), bias, np.where(dead, 0, multiplier))
+        power[i], tail[i], (multiplier[i], bias[i]) = found[0], 0, found[1:]
+    return Scaled(power, tail, bias, multiplier)
 
 
-def _smaller_multiplier(c: Channels, i: int, bound: int) -> tuple[int, int, int] | None:
-    """(multiplier, tail, addition to the scaled bias) for a channel that is shifted right by RELU_SHIFT or more, or None.
+def _searched(c: Channels, i: int) -> tuple[int, int, int] | None:
+    """(power, multiplier, scaled bias) that make relu()'s formula, its 2^(j - 1) left out, exact for channel `i`; None if none is found.
 
-    The multiplier is cut short by the bits that the shift has too many; both functions are monotonic, so that equal steps prove
-    equality for every accumulator up to `bound`.
+    Both functions are monotonic, so they are equal for every accumulator when they step at the same ones. A multiplier cut
+    short moves the steps; adding to the scaled bias moves them all together.
     """
     m, e = int(c.multiplier[i]), int(c.right[i])
-    sums = _steps(m, e, bound)
-    wanted = multiply_by_quantized_multiplier(sums, m, -e)
-    cut = m >> (e + 1 - RELU_SHIFT)
-    for shorter in (cut, cut + 1):
-        for tail in (0, 1):
-            for extra in range(5):
-                high = (sums * 4 + extra) * shorter >> 32
-                if (np.maximum((high + 512 + tail) >> RELU_SHIFT, 0) == np.maximum(wanted, 0)).all():
-                    return shorter, tail, extra
+    low, high = (int(ends[i]) for ends in c.range)
+    below, above, wanted = _steps(m, e, (low, high), 127 - c.zero_point)
+    threshold = (wanted * (1 << RELU_SHIFT) - (1 << (RELU_SHIFT - 1))) << 32
+    for power in range(8, 0, -1):
+        cut = (m << 1 << RELU_SHIFT) >> (e + power)
+        for shorter in (cut, cut + 1):
+            if not 0 < shorter < 1 << 31 or max(-low, high) << power >= (1 << 31) - FREE:
+                continue
+            first = -(-threshold // shorter)
+            least = np.max(first - (above << power), initial=-FREE, where=above <= high)
+            most = np.min(first - 1 - (below << power), initial=FREE, where=below >= low)
+            if least <= most:
+                extra = int((least + most) // 2)
+                return power, shorter, (int(c.bias[i]) << power) + extra
     return None
 
 
-def _steps(multiplier: int, right: int, bound: int) -> Array:
-    """The accumulators from -bound to bound on both sides of every step of the requantization to 0..255."""
-    wanted = np.arange(1, 257)
-    low, high = np.full(256, -bound - 1), np.full(256, bound + 1)
-    while (high - low > 1).any():
-        middle = (low + high) // 2
-        above = multiply_by_quantized_multiplier(middle, multiplier, -right) >= wanted
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    found = np.concatenate([low, high, [-bound, bound]])
-    return np.unique(found[np.abs(found) <= bound])
+def _steps(multiplier: int, right: int, ends: tuple[int, int], highest: int) -> tuple[Array, Array, Array]:
+    """For each result 1 to `highest` of requantization: the last accumulator below it, the first not below it, the result.
+
+    Accumulators are from ends[0] to ends[1]; the next one outside stands for those beyond.
+    """
+    wanted = np.arange(1, highest + 1)
+    below, above = np.full(highest, ends[0] - 1), np.full(highest, ends[1] + 1)
+    while (above - below > 1).any():
+        middle = (below + above) // 2
+        reached = multiply_by_quantized_multiplier(middle, multiplier, -right) >= wanted
+        below, above = np.where(reached, below, middle), np.where(reached, middle, above)
+    return below, above, wanted
 
 
 def records_3x3(c: Channels, scaled: Scaled) -> Array:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...graph import Array, Layer
-from ...ops._fixed_point import activation_range
+from ...ops._fixed_point import activation_range, multiply_by_quantized_multiplier
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 
 #: Right shifts that the kernel's 6-instruction requantization does exactly, while |accumulator| is below ACCUMULATOR_LIMIT.
@@ -49,58 +49,60 @@ def product(layer: Layer, rows: int, weights: Array, multiplier: Array, shift: A
     return Product(rows, weights, start, multiplier, shift)
 
 
-def accumulator_bound(p: Product) -> Array:
-    """The largest |accumulator| of each channel over all int8 inputs."""
+def accumulator_ends(p: Product) -> tuple[Array, Array]:
+    """The smallest and the largest accumulator of each channel over all int8 inputs."""
     weights = p.weights.astype(np.int64)
     ends = np.stack([weights * -128, weights * 127])
-    low: Array = p.bias + ends.min(axis=0).sum(axis=1)
-    high: Array = p.bias + ends.max(axis=0).sum(axis=1)
-    bound: Array = np.maximum(np.abs(low), np.abs(high))
-    return bound
+    return p.bias + ends.min(axis=0).sum(axis=1), p.bias + ends.max(axis=0).sum(axis=1)
 
 
-def always_zero(p: Product) -> Array:
-    """Channels whose requantized accumulator is 0 for every input: multiplier 0, or shifted out completely."""
-    right = np.maximum(-p.shift.astype(np.int64), 0)
-    high = accumulator_bound(p) * p.multiplier.astype(np.int64) // (1 << 31) + 1
-    zero: Array = (p.multiplier == 0) | ((right > 0) & (high < (np.int64(1) << right) // 2))
-    return zero
+def constant_outputs(p: Product) -> tuple[Array, Array]:
+    """(which channels have the same output for every input, their requantized accumulators); trained models have many of them.
+
+    Requantization is monotonic, so equal results for the smallest and the largest accumulator are the proof.
+    """
+    ends = accumulator_ends(p)
+    low, high = (np.clip(multiply_by_quantized_multiplier(end, p.multiplier, p.shift), -256, 256) for end in ends)
+    fits = np.maximum(np.abs(ends[0]), np.abs(ends[1])) < 1 << 31
+    return fits & (low == high), low
 
 
 def exact(p: Product) -> bool:
     """Whether the kernel's arithmetic is exact for every channel and every input."""
-    bound = accumulator_bound(p)
-    shifts = np.isin(-p.shift.astype(np.int64), list(SHIFTS)) | always_zero(p)
-    odd = p.weights[1::2].astype(np.int64)
-    even = p.weights[0::2][: len(odd)].astype(np.int64)
-    stacked = odd * 256 + even
+    constant, _ = constant_outputs(p)
+    bound = np.maximum(*(np.abs(end) for end in accumulator_ends(p)))
+    limit = np.where(np.arange(len(bound)) % 2, STACKED_LIMIT, ACCUMULATOR_LIMIT)
+    weights = np.where(constant[:, np.newaxis], 0, p.weights.astype(np.int64))
+    odd = weights[1::2]
+    stacked = odd * 256 + weights[0::2][: len(odd)]
     return bool(
-        shifts.all()
-        and (bound < ACCUMULATOR_LIMIT).all()
-        and (bound[1::2] < STACKED_LIMIT).all()
+        (np.isin(-p.shift.astype(np.int64), list(SHIFTS)) & (bound < limit) | constant).all()
         and (stacked >= -(1 << 15)).all()
         and (stacked < 1 << 15).all()
     )
 
 
 def pack(p: Product, output_zero_point: int) -> Array:
-    """The kernel's table of int32 words; tinyc_kernels.h describes it."""
+    """The kernel's table of int32 words; tinyc_kernels.h describes it.
+
+    A channel with a constant output has weights and a multiplier of 0, and the output in its rounding term.
+    """
     channels, depth = p.weights.shape
     blocks, groups = -(-channels // 4), -(-depth // 4)
+    constant, output = constant_outputs(p)
     weights = np.zeros((blocks * 4, groups * 4), np.int64)
-    weights[:channels, :depth] = p.weights
-    bias = _padded(p.bias, blocks)
+    weights[:channels, :depth] = np.where(constant[:, np.newaxis], 0, p.weights)
+    bias = _padded(np.where(constant, 0, p.bias), blocks)
     starts = np.stack([bias[:, 0], bias[:, 0] + 256 * bias[:, 1], bias[:, 2], bias[:, 2] + 256 * bias[:, 3]], axis=1)
     # [block, pair of channels, A or B, group of four k, high or low half, k even or odd]
     lanes = weights.reshape(blocks, 2, 2, groups, 2, 2)
     halves = (lanes[:, :, 1] * 256 + lanes[:, :, 0]) & 0xFFFF
     words = halves[:, :, :, 0] | halves[:, :, :, 1] << 16
     steps = words.transpose(0, 2, 3, 1).reshape(blocks, groups * 4)
-    zero = always_zero(p)
-    right = np.where(zero, 1, -p.shift.astype(np.int64))
-    rounding = (np.int64(1) << (right - 1)) + (np.int64(output_zero_point) << right)
+    right = np.where(constant, 1, -p.shift.astype(np.int64))
+    rounding = (np.int64(1) << (right - 1)) + (np.where(constant, output, 0) + output_zero_point << right)
     records = np.stack(
-        [_padded(np.where(zero, 0, p.multiplier), blocks), _padded(rounding, blocks), _padded(right, blocks)], axis=2
+        [_padded(np.where(constant, 0, p.multiplier), blocks), _padded(rounding, blocks), _padded(right, blocks)], axis=2
     )
     table = np.concatenate([starts, steps, records.reshape(blocks, 12)], axis=1)
     return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1)
@@ -131,19 +133,27 @@ def bind(layer: Layer, p: Product) -> Binding:
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=params,
         constants=(Constant("stream", pack(p, layer.output.zero_point)),),
-        scratch=-(-depth // 4) * 16 + 8,
+        scratch=depth // 4 * 16 + (-(-(depth % 4) // 4) * 24) + 8,
     )
 
 
 def cost(layer: Layer, rows: int, channels: int, depth: int) -> float:
-    """Instructions of tinyc_conv_1x1_s8_dsp for `rows` pixels.
+    """Instructions of tinyc_conv_1x1_s8_dsp for `rows` pixels."""
+    return 150.0 + cost_of_patches(layer, rows, channels, 1, depth)
 
-    Fitted to counts on Cortex-M4 with arm-none-eabi-gcc 12 -O2, which are within 5 % but for the smallest layers. Per
-    multiply-accumulate: 125 pixels 64 to 64 channels 0.95, 36 pixels 128 to 128 0.86, 2304 pixels 8 to 16 2.20, 576 pixels
-    16 to 32 1.41; -Os and zig -O2 are within 2 % of that.
+
+def cost_of_patches(layer: Layer, pixels: int, channels: int, rows: int, run: int) -> float:
+    """Instructions of tinyc_gemm_dsp for `pixels` patches of `rows` runs of `run` bytes, and of its callers' clamp.
+
+    Counted in the assembly of runtime_c/internal/tinyc_gemm_dsp.h.
     """
-    steps = -(-depth // 4) * 2
-    block = 12.0 * steps + 3.0 * -(-(steps - 1) // 8) + 66.0
-    pair = 55.0 + 8.5 * steps + -(-channels // 4) * block + (50.0 if channels % 4 else 0.0)
+    quads, rest = divmod(run, 4)
+    last_quads = -(-rows * rest // 4)
+    steps = (rows * quads + last_quads) * 2
+    widen = 6.0 + rows * (8.0 + 7.0 * quads + 2.0 * max(1, -(-quads // 4)) + 4.0 * rest)
+    widen += 3.0 + (2.0 + 9.0 * last_quads if last_quads else 0.0)
+    block = 68.0 + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
+    last = channels % 4
+    pair = widen + 18.0 + -(-channels // 4) * block + (18.0 + 6.0 * last if last else 0.0)
     low, high = activation_range(layer.attributes["activation"], layer.output)
-    return 60.0 + -(-rows // 2) * pair + (0.0 if (low, high) == (-128, 127) else 10.0 * rows * channels)
+    return -(-pixels // 2) * pair + (0.0 if (low, high) == (-128, 127) else 10.0 * pixels * channels)

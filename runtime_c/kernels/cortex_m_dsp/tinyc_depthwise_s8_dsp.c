@@ -147,7 +147,7 @@ static inline int32_t pair(uint32_t low, uint32_t high) {
 }
 
 /* `count` filter lines of `steps` pairs of weights, widened and doubled: w0 w1, w2 w3, ... and where `odd`, between them 0 w0, w1 w2, ... */
-static __attribute__((noinline)) void widen(const int8_t *from, int32_t *to, int32_t count, int32_t steps, int32_t odd) {
+static TINYC_DSP_SMALL void widen(const int8_t *from, int32_t *to, int32_t count, int32_t steps, int32_t odd) {
     for (; count != 0; count--) {
         uint32_t before = 0;
         for (const int8_t *const end = from + 2 * steps; from != end; from += 2) {
@@ -163,7 +163,7 @@ static __attribute__((noinline)) void widen(const int8_t *from, int32_t *to, int
 }
 
 /* The output lines of some channels. */
-static void lines(const tinyc_planes_call *call) {
+static TINYC_DSP_SMALL void lines(const tinyc_planes_call *call) {
     const tinyc_depthwise_dsp_params *const p = call->params;
     const int32_t odd = p->stride_columns == 1;
     const int32_t steps = odd ? (p->filter_columns >> 1) + 1 : (p->filter_columns + 1) >> 1;

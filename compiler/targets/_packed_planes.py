@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Streams for depthwise convolutions that compute two pixels with one multiplication, on cores without SIMD (armv7m, armv6m).
+
+As in _packed_pixels, a word holds one input of two output pixels, here of rows a half of the image apart. Each channel's plane of
+words is made in scratch memory, with padding around it. A 3x3 filter is three rows of products, a sum of three each; any other
+filter, and what must be cut off those rows to keep the halves apart, is a list of pairs of taps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array, Layer
+from ..ops._convolution import axes
+from ..ops._fixed_point import activation_range
+from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from . import _packed_pixels
+from ._packed_pixels import GROUP_LIMIT, Product, Record, product
+
+#: Largest plane, in bytes. A taller image is done in several bands.
+PLANE_LIMIT = 8 * 1024
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How an image is cut: bands of two halves of `half` output rows each, in planes of `rows` by `columns` words."""
+
+    half: int
+    rows: int
+    columns: int
+    pairs: int
+
+    @property
+    def bytes(self) -> int:
+        return self.rows * self.columns * 4
+
+
+def planes(layer: Layer) -> Planes | None:
+    """The largest bands within PLANE_LIMIT, or None where not even rows of single outputs fit."""
+    height, width = axes(layer)
+    columns = (width.output - 1) * width.stride + (width.taps - 1) * width.dilation + 1
+    span = (height.taps - 1) * height.dilation + 1
+    limit = PLANE_LIMIT // (4 * columns)
+    if limit < span:
+        return None
+    half = min(-(-height.output // 2), (limit - span) // height.stride + 1)
+    pairs = -(-height.output // (2 * half))
+    return Planes(half, (half - 1) * height.stride + span, columns, pairs)
+
+
+def has_core(layer: Layer) -> bool:
+    """Whether the filter is 3x3 with neighbouring columns, for which the kernels have a loop."""
+    return layer.input(1).shape[1:3] == (3, 3) and layer.attributes["dilation"][1] == 1
+
+
+def taps(layer: Layer, columns: int, weights: Array) -> tuple[Array, list[tuple[int, int]]]:
+    """(9 weights of the 3x3 core or none, [(offset in bytes, weight)] in pairs that keep the halves apart)."""
+    height, width = axes(layer)
+    offsets = [
+        4 * (ky * height.dilation * columns + kx * width.dilation)
+        for ky in range(height.taps)
+        for kx in range(width.taps)
+    ]
+    if has_core(layer):
+        core, cut = _packed_pixels.split(weights, 3)
+        # The list is read when the pointer has gone to the core's last row.
+        pairs = [(offsets[position] - offsets[6], piece) for position, piece in cut]
+    else:
+        core, pairs = np.zeros(0, np.int8), []
+        for offset, weight in zip(offsets, weights.tolist(), strict=True):
+            if weight < -127:
+                pairs += [(offset, weight + 64), (offset, -64)]
+            elif weight != 0:
+                pairs.append((offset, weight))
+    pairs += [(0, 0)] * (len(pairs) % 2)
+    assert all(abs(a[1]) + abs(b[1]) <= GROUP_LIMIT for a, b in zip(pairs[::2], pairs[1::2], strict=True))
+    return core, pairs
+
+
+def stream(layer: Layer, p: Product, columns: int, record: Record) -> Array:
+    """The kernels' table of int32 words; tinyc_kernels.h describes it."""
+    words = [index << 8 | value & 0xFF for index, value in p.constants]
+    for channel in p.channels:
+        offset, flags, rest = record(channel)
+        core, pairs = taps(layer, columns, channel.weights)
+        words += [channel.index << 16 | len(pairs), channel.bias + offset, flags, *rest]
+        words += np.pad(core, (0, -len(core) % 4)).view("<i4").tolist()
+        words += [where << 8 | weight & 0xFF for where, weight in pairs]
+    return (np.array(words, np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def bind(layer: Layer, record: Record) -> Binding:
+    """A call with `tinyc_depthwise_packed_params`."""
+    p, cut = product(layer), planes(layer)
+    assert p is not None and cut is not None
+    source, output = layer.input(0), layer.output
+    height, width = axes(layer)
+    low, high = activation_range(layer.attributes["activation"], output)
+    params = Params(
+        "tinyc_depthwise_packed_params",
+        {
+            "batches": source.shape[0],
+            "input_height": height.input,
+            "input_width": width.input,
+            "input_depth": source.shape[3],
+            "output_height": height.output,
+            "output_width": width.output,
+            "output_depth": p.count,
+            "depth_multiplier": layer.attributes["depth_multiplier"],
+            "stride_height": height.stride,
+            "stride_width": width.stride,
+            "dilation_height": height.dilation,
+            "pad_height": height.pad,
+            "pad_width": width.pad,
+            "padding": source.zero_point,
+            "activation_min": low,
+            "activation_max": high,
+            "half": cut.half,
+            "plane_rows": cut.rows,
+            "plane_columns": cut.columns,
+            "core": int(has_core(layer)),
+            "channels": len(p.channels),
+            "constants": len(p.constants),
+        },
+    )
+    return Binding(
+        args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
+        params=params,
+        constants=(Constant("stream", stream(layer, p, cut.columns, record)),),
+        scratch=cut.bytes,
+    )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a layer's cost is made of: `planes` filled of `words` each, `positions` of two outputs, and taps in lists."""
+
+    positions: int
+    planes: int
+    words: int
+    rows: int
+    list_pairs: int
+    constants: int
+    clamped: int
+
+
+def counts(layer: Layer) -> Counts:
+    """The work that a kernel does."""
+    p, cut = product(layer), planes(layer)
+    assert p is not None and cut is not None
+    batches, _, width, _ = layer.output.shape
+    bands = batches * cut.pairs
+    pairs = sum(len(taps(layer, cut.columns, channel.weights)[1]) // 2 for channel in p.channels)
+    sources = len({channel.index // layer.attributes["depth_multiplier"] for channel in p.channels})
+    full = activation_range(layer.attributes["activation"], layer.output) == (-128, 127)
+    return Counts(
+        positions=bands * cut.half * width * len(p.channels),
+        planes=bands * sources,
+        words=cut.rows * cut.columns,
+        rows=cut.rows,
+        list_pairs=bands * cut.half * width * pairs,
+        constants=len(p.constants) * (layer.output.elements // p.count),
+        clamped=0 if full else layer.output.elements,
+    )
