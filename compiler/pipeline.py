@@ -169,7 +169,7 @@ def _build_within(
         nothing_measured = Flash(sum(row.constants for row in rows)), Stack()
         check_fit(board, rows, ram(program, memory), *nothing_measured, budget)
         progress("writing C")
-        library = emit(program, memory, name)
+        library = emit(program, memory, name, options.optimize)
         measurement = _measurement(library, program, name, options, progress)
         if measurement is None:
             break
@@ -284,6 +284,7 @@ def _project(
         arena_bytes=memory.size,
         model_file=model_file,
         version=__version__,
+        optimize=OPTIMIZE[options.optimize],
         labels=graph.labels,
         vectors=(Vector(_bytes(inputs), _bytes(results), options.seed),),
     )

@@ -23,6 +23,13 @@ extern "C" {
 /* Contract between generated code and this runtime. */
 #define TINYC_ABI_VERSION 1
 
+/* 1: GCC compiles kernels with -O2 whatever the rest of a firmware is built with; Arduino and PlatformIO use -Os. A build that
+ * was asked for the smallest size has 0 here. */
+#define TINYC_SPEED 1
+#if TINYC_SPEED && defined(__OPTIMIZE__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O2")
+#endif
+
 /* Before a kernel's definition: several models in one firmware bring the same kernels, and the linker keeps one. */
 #define TINYC_KERNEL __attribute__((weak))
 

@@ -23,6 +23,10 @@ from .literals import array_definition, c_type, float_literal, params_definition
 ABI_VERSION = 1
 
 
+#: The line of tinyc_kernels.h that a build for size turns off.
+_SPEED = b"#define TINYC_SPEED 1"
+
+
 @dataclass(frozen=True)
 class Port:
     """A model input or output as the C API names it."""
@@ -53,8 +57,11 @@ def ports(graph: Graph, indices: tuple[int, ...], names: tuple[str, ...]) -> lis
     return found
 
 
-def emit(program: Program, memory: MemoryMap, name: str) -> dict[str, bytes]:
-    """The model library as a flat folder: file name → bytes. Same input, same bytes."""
+def emit(program: Program, memory: MemoryMap, name: str, optimize: str = "balanced") -> dict[str, bytes]:
+    """The model library as a flat folder: file name → bytes. Same input, same bytes.
+
+    Kernels of a build for `size` follow the firmware's own -Os; all others are compiled for speed whatever its flags.
+    """
     context = Emitter(program, memory, name).context()
     files = {
         f"{name}.c": environment().get_template("model.c.j2").render(context),
@@ -62,6 +69,10 @@ def emit(program: Program, memory: MemoryMap, name: str) -> dict[str, bytes]:
     }
     library = {path: text.encode() for path, text in files.items()}
     library.update(runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}))
+    if optimize == "size":
+        header = library["tinyc_kernels.h"]
+        assert header.count(_SPEED) == 1
+        library["tinyc_kernels.h"] = header.replace(_SPEED, _SPEED.replace(b"1", b"0"))
     return dict(sorted(library.items()))
 
 

@@ -52,7 +52,7 @@ class ProjectInfo:
         labels: class names; when given, the library defines `<name>_labels` and `<NAME>_LABEL_COUNT`.
         arena_bytes: sizeof(<name>_context).
         model_file: file name (no folder) of the model.
-        version: of tinyc.
+        version: of tinyc. `optimize`: the compiler flag that goes with the build's goal.
         vectors: reference inferences for the self-test.
     """
 
@@ -65,6 +65,7 @@ class ProjectInfo:
     model_file: str
     version: str
     labels: tuple[str, ...] = ()
+    optimize: str = "-O2"
     vectors: tuple[Vector, ...] = ()
 
     def __post_init__(self) -> None:

@@ -33,45 +33,47 @@ static int32_t row_is_inside(const tinyc_conv_2d_dsp_params *params, const place
     return at->y >= params->inside_top && at->y < params->inside_bottom;
 }
 
-static void copy(int8_t *to, const int8_t *from, int32_t count) {
-    for (; count >= 4; count -= 4) {
-        __builtin_memcpy(to, from, 4);
-        to += 4;
-        from += 4;
-    }
-    for (; count > 0; count--) {
-        *to++ = *from++;
-    }
-}
-
-/* A patch that is not a run of memory per row becomes one in `block`, with zero points outside of the image. */
+/* A patch that is not a run of memory per filter row becomes one in `block`, with zero points outside of the image. */
 static __attribute__((noinline)) void gather(const tinyc_conv_2d_dsp_params *params, const place *at, int8_t *block) {
     const int32_t depth = params->input_depth;
-    const int32_t size = params->filter_height * params->filter_width * depth;
+    const int32_t run = params->filter_width * depth;
     const uint32_t padding = (uint8_t)params->input_zero_point * 0x01010101u;
-    for (int32_t i = 0; i < size; i += 4) {
-        __builtin_memcpy(block + i, &padding, 4);
+    for (int32_t i = params->filter_height * run; i > 0; i -= 4) {
+        __builtin_memcpy(block, &padding, 4);
+        block += 4;
     }
-    const int32_t left = at->x * params->stride_width - params->pad_width;
-    int32_t y = at->y * params->stride_height - params->pad_height;
+    block -= (params->filter_height * run + 3) & ~3;
     /* Taps of dilation 1 are copied in one piece. */
-    const int32_t pieces = params->dilation_width == 1 ? 1 : params->filter_width;
     const int32_t taps = params->dilation_width == 1 ? params->filter_width : 1;
-    for (int32_t ky = params->filter_height; ky > 0; ky--) {
-        if (y >= 0 && y < params->input_height) {
-            const int8_t *const row = at->image + y * params->input_width * depth;
-            int32_t x = left;
-            for (int32_t kx = 0; kx < pieces; kx++) {
-                const int32_t first = x < 0 ? 0 : x;
-                const int32_t end = x + taps < params->input_width ? x + taps : params->input_width;
-                if (first < end) {
-                    copy(block + (kx * taps + first - x) * depth, row + first * depth, (end - first) * depth);
+    const int32_t step = params->dilation_height * params->input_width * depth;
+    const int32_t top = at->y * params->stride_height - params->pad_height;
+    int32_t x = at->x * params->stride_width - params->pad_width;
+    for (int32_t kx = 0; kx < params->filter_width; kx += taps) {
+        const int32_t first = x < 0 ? -x : 0;
+        const int32_t end = x + taps < params->input_width ? taps : params->input_width - x;
+        const int32_t count = (end - first) * depth;
+        int32_t offset = (top * params->input_width + x + first) * depth;
+        int32_t y = top;
+        int8_t *to = block + (kx + first) * depth;
+        for (int32_t ky = params->filter_height; ky > 0; ky--) {
+            if (y >= 0 && y < params->input_height && count > 0) {
+                const int8_t *from = at->image + offset;
+                int32_t i = count - 4;
+                for (; i >= 0; i -= 4) {
+                    __builtin_memcpy(to, from, 4);
+                    to += 4;
+                    from += 4;
                 }
-                x += params->dilation_width;
+                for (; i > -4; i--) {
+                    *to++ = *from++;
+                }
+                to -= count;
             }
+            offset += step;
+            y += params->dilation_height;
+            to += run;
         }
-        block += params->filter_width * depth;
-        y += params->dilation_height;
+        x += params->dilation_width;
     }
 }
 
