@@ -50,9 +50,11 @@ def replace(path: Path, text: str) -> None:
 
 def table(rows: list[Row]) -> str:
     """Every model on every board."""
+    headings = ["model", "core", "instructions", "per MAC", "cycles (est.)", "per MAC", "peer's instr.", "share"]
+    headings += ["RAM B", "peer's", "flash B", "peer's", "stack B", "counted in", "compiler"]
     lines = [
-        "| model | core | instructions | per MAC | peer's | share | RAM B | peer's | flash B | peer's | stack B | counted in | compiler |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| {' | '.join(headings)} |",
+        f"|{' --- |' * len(headings)}",
     ]
     for row in rows:
         arm = CPUS[row.cpu].family == "cortex-m" and row.peer is not None
@@ -61,6 +63,8 @@ def table(rows: list[Row]) -> str:
             CPUS[row.cpu].title,
             number(row.instructions),
             f"{row.per_mac:.2f}" if row.per_mac is not None else "",
+            number(row.cycles_estimate),
+            f"{row.cycles_per_mac:.2f}" if row.cycles_per_mac is not None else "",
             number(row.peer_instructions),
             f"{row.ratio:.2f}" if row.ratio is not None else "",
             number(row.ram),
@@ -82,15 +86,16 @@ def layers(rows: list[Row]) -> str:
         lines = [
             f"### {row.model}, layer by layer, {CPUS[row.cpu].title}",
             "",
-            "| | operator | output | kernel | MACs | instructions | per MAC |",
+            "| | operator | output | kernel | MACs | instructions | per MAC | cycles (est.) | per MAC |",
         ]
-        lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+        lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         for layer in row.layers:
             shape = "×".join(str(extent) for extent in layer.output_shape)
-            per_mac = f"{layer.instructions / layer.macs:.2f}" if layer.instructions and layer.macs else ""
             macs = number(layer.macs) if layer.macs else ""
             lines.append(
-                f"| {layer.index} | {layer.op} | {shape} | `{layer.kernel}` | {macs} | {number(layer.instructions)} | {per_mac} |"
+                f"| {layer.index} | {layer.op} | {shape} | `{layer.kernel}` | {macs} "
+                f"| {number(layer.instructions)} | {per_mac(layer.instructions, layer.macs)} "
+                f"| {number(layer.cycles_estimate)} | {per_mac(layer.cycles_estimate, layer.macs)} |"
             )
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
@@ -119,6 +124,10 @@ def summary(rows: list[Row]) -> str:
             f"| **{number(row.ram)}** | {number(peer.ram)} | **{number(row.flash)}** | {number(peer.flash)} |"
         )
     return "\n".join(lines)
+
+
+def per_mac(value: float | None, macs: int) -> str:
+    return f"{value / macs:.2f}" if value is not None and macs else ""
 
 
 def number(value: float | None) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tinyc bench`: exact instructions, flash, RAM and stack of models on boards, side by side with a peer's published numbers."""
+"""`tinyc bench`: exact instructions, estimated cycles, flash, RAM and stack of models, side by side with a peer's numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Peer:
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one board. Sizes in bytes; `instructions` is exact, per inference; None where nothing could count."""
+    """One model on one board. Sizes in bytes; `instructions` is exact, per inference; None where nothing could count.
+
+    `cycles_estimate` is an estimate, see tinyc.cycles; `cycles_range` is what the table allows; None without a table for the core.
+    """
 
     model: str
     board: str
@@ -41,10 +44,16 @@ class Row:
     toolchain: str
     layers: tuple[LayerRow, ...]
     peer: Peer | None
+    cycles_estimate: float | None = None
+    cycles_range: tuple[float, float] | None = None
 
     @property
     def per_mac(self) -> float | None:
         return self.instructions / self.macs if self.instructions is not None and self.macs else None
+
+    @property
+    def cycles_per_mac(self) -> float | None:
+        return self.cycles_estimate / self.macs if self.cycles_estimate is not None and self.macs else None
 
     @property
     def peer_instructions(self) -> int | None:
@@ -73,7 +82,7 @@ def bench(
     for model in models:
         for board in boards:
             progress(f"{model.name} on {board}")
-            options = Options(board, optimize=optimize, count=1, toolchain=toolchain)
+            options = Options(board, optimize=optimize, count=1, toolchain=toolchain, profile=True)
             report = compile_model(model, options, progress).report
             rows.append(_row(report, peers.get(report.sha256)))
     return rows
@@ -95,6 +104,8 @@ def _row(report: Report, peer: Peer | None) -> Row:
         toolchain=engine.toolchain if engine else "",
         layers=report.layers,
         peer=peer,
+        cycles_estimate=counted.cycles_estimate if counted else None,
+        cycles_range=counted.cycles_range if counted else None,
     )
 
 

@@ -38,7 +38,10 @@ VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
 
 @dataclass(frozen=True)
 class Options:
-    """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones."""
+    """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones.
+
+    `profile` asks for the estimate of cycles too.
+    """
 
     board: str
     name: str | None = None
@@ -53,6 +56,7 @@ class Options:
     toolchain: str = "auto"
     flash_budget: int | None = None
     ram_budget: int | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,7 @@ def compile_model(
     else:
         engines, not_verified = _verification(name, program, library, options, progress)
     instructions = next((engine.layers for engine in engines if engine.layers), None)
+    cycles = next((engine.layer_cycles for engine in engines if engine.layer_cycles), None)
     measured = next((engine.stack for engine in engines if engine.stack is not None), None)
     report = Report(
         tinyc=__version__,
@@ -130,7 +135,7 @@ def compile_model(
         format=kind,
         seed=options.seed,
         macs=sum(row.macs for row in rows),
-        layers=layer_rows(program, instructions),
+        layers=layer_rows(program, instructions, cycles),
         ram=ram_figures,
         flash=flash,
         stack=replace(stack, measured=measured),
@@ -320,6 +325,7 @@ def _verification(
                 layers=options.layers,
                 optimize=OPTIMIZE[options.optimize],
                 toolchain=options.toolchain,
+                profile=options.profile,
                 progress=progress,
             )
         )

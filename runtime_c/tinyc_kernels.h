@@ -62,6 +62,20 @@ typedef struct {
 void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                               int8_t *output);
 
+/* FULLY_CONNECTED with filter zero point 0 for cores with the DSP extension, one row at a time. `stream` is that of tinyc_conv_1x1_s8_dsp
+ * with the depth padded with zeros to a multiple of 8.
+ * scratch: 2 * (input_depth rounded up to 8) + 4 bytes; 4-byte aligned. */
+typedef struct {
+    int32_t batches;         /* rows, >= 1 */
+    int32_t input_depth;     /* >= 1 */
+    int32_t output_depth;    /* >= 1 */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_fully_connected_dsp_params;
+
+void tinyc_fully_connected_s8_dsp(const tinyc_fully_connected_dsp_params *params, const int8_t *input, const int32_t *stream,
+                                  int8_t *output, void *scratch);
+
 /* ---- CONV_2D, DEPTHWISE_CONV_2D ------------------------------------------------------------------------------------- */
 
 /* A convolution of `groups` equal parts, groups = input_depth / filter_depth = output_depth / filters_per_group:
@@ -108,7 +122,8 @@ void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t
  *         at k (0, 2), then at k (1, 3);
  *     4 * 3 words: multiplier, rounding term (1 << (e - 1)) + (output zero point << e), right shift e = 1 to 22.
  * Exact while |accumulator| < 2^30, and < 2^23 for odd channels: the compiler checks both from the weights.
- * scratch: 4 * (input_depth rounded up to 4) + 8 bytes. */
+ * A channel whose output is the same for every input has weights and a multiplier of 0, and the output in the rounding term.
+ * scratch: 4 * (input_depth rounded down to 4) + 8 bytes, and another 24 where input_depth is no multiple of 4; 4-byte aligned. */
 typedef struct {
     int32_t pixels;          /* batches * height * width, >= 1 */
     int32_t input_depth;     /* >= 1 */
@@ -331,7 +346,8 @@ void tinyc_fully_connected_s8_mve(const tinyc_fully_connected_mve_params *params
  *     `groups` words of four weights, whose magnitudes add up to at most 255, the last padded with zeros;
  *     a word per correction, 2^31 + k * 2^11 + weight as a byte: a weight for value k of the patch, in addition;
  *     the record: shift + 2^16 * (distance to the next such channel, or to the end) + flags, then
- *         armv7m: multiplier and rounding term; flag 2^30: round by the sign of the accumulator.
+ *         armv7m: multiplier and rounding term; flag 2^30: round by the sign of the accumulator,
+ *         armv6m: as compiler/targets/armv6m/_requantize.py explains.
  * Patches are in order of the filter: rows, columns, channels. Exact while |accumulator| < 2^30: the compiler checks it.
  * scratch: 32 * groups bytes, and input_depth bytes more when flat is 0. */
 typedef struct {
@@ -339,6 +355,7 @@ typedef struct {
     int32_t input_depth;     /* >= 1 */
     int32_t output_depth;    /* 1 to 16383 */
     int32_t groups;          /* filter_height * filter_width * input_depth / 4, rounded up */
+    int32_t record;          /* words of a channel's record after the flags */
     int32_t constants;       /* channels that are the same for every input */
     int32_t first_channel;   /* the first other channel, output_depth if there is none */
     int32_t activation_min;  /* -128 to 127 */
@@ -361,18 +378,23 @@ typedef struct {
 
 void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                              void *scratch);
+void tinyc_conv_2d_s8_armv6m(const tinyc_conv_2d_packed_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                             void *scratch);
 
-/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for RV32 with multiplication. Channels whose output is the same for
- * every input are constants, the others are live. `stream` is packed at build time (compiler/targets/rv32/_triples.py): a word for each
- * constant, channel * 256 + value; then per four live channels, the last four padded with zeros,
- *     for each k of the filter [filter_height, filter_width, input_depth], padded with zeros to a multiple of 4: a word, the four
- *         channels' weights as bytes;
- *     4 records of 5 words: start value, the bias with the input offset folded in * 2^sum_shift + 2^31; multiplier; rounding; shift;
- *         6 * output_depth less the distance to the next live channel, or to the end.
+/* CONV_2D without groups, and FULLY_CONNECTED with its rows as pixels, for RV32 with multiplication (three pixels with two multiplications)
+ * and for Xtensa with MAC16. A channel whose output is the same for every input is constant, the others are live. `stream` is packed at
+ * build time: a word for each constant channel, channel * 256 + value; then
+ *   RV32 (compiler/targets/rv32/_triples.py), per four live channels, the last four padded with zeros: for each k of the filter
+ *     [filter_height, filter_width, input_depth], padded with zeros to a multiple of 4, a word, the four channels' weights as bytes; then 4
+ *     records;
+ *   Xtensa (compiler/targets/xtensa/_mac16.py), per live channel: its weights as bytes in the order of k, padded likewise; a record.
+ * A record is 5 words: start value (the bias with the input offset folded in, times 2^sum_shift); multiplier; rounding; shift; bytes to the
+ * next live channel's output, or to the end (RV32: 6 * output_depth less that, and 2^31 added to the start value).
  * With v = 2^sum_shift * (bias + sum), the output before its clamp is
- *     (((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift
- * where the multiplier is unsigned; the compiler has proved that nothing leaves 32 bits and that it equals requantize().
- * scratch: 16 * (k rounded up to 4) bytes, and without `direct` 4 * filter_width * input_depth more. */
+ *     ((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift
+ * where the multiplier is unsigned; the compiler has proved that nothing leaves 32 bits and that this equals requantize().
+ * scratch: RV32: 16 * (k rounded up to 4) bytes; Xtensa: (2 * pass + 2) * (k rounded up to 4) + 4 * pass + 8; and without `direct` 4 *
+ * filter_width * input_depth more, on Xtensa (k rounded up to 4) more than that. */
 typedef struct {
     int32_t batches;
     int32_t input_depth;
@@ -396,39 +418,48 @@ typedef struct {
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
     int32_t direct;            /* 1: a 1x1 filter, stride 1, no padding */
-    int32_t segment;           /* a multiple of 4: k whose products are surely in -2^20 to 2^20 - 1 when added up */
-    int32_t segments;          /* of the filter, the last may be shorter */
-    int32_t sum_shift;         /* 1 to 11 */
-    int32_t negative;          /* -2^sum_shift; 0 when activation_min is the output zero point */
-} tinyc_conv_2d_triples_params;
+    int32_t sum_shift;         /* RV32: 1 to 11; Xtensa: 8 */
+    int32_t negative;          /* minus one unit of TFLite's product; 0 when activation_min is the output zero point */
+    int32_t segment;           /* RV32: a multiple of 4: so many k's products are surely in -2^20 to 2^20 - 1 when added up */
+    int32_t segments;          /* RV32: of the filter, the last may be shorter */
+    int32_t pass;              /* Xtensa: pixels that are computed together */
+} tinyc_conv_2d_patches_params;
 
-void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_patches_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                            void *scratch);
+void tinyc_conv_2d_s8_xtensa(const tinyc_conv_2d_patches_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                             void *scratch);
 
-/* FULLY_CONNECTED with filter zero point 0 for RV32 with multiplication, eight units at a time. `stream` is packed at build time
- * (compiler/targets/rv32/fully_connected.py), per eight units, the last ones padded with zeros: 8 bytes of weights for each k, then 8 start
- * values, the bias with the input offset folded in * 2^sum_shift. `scaling` is multiplier, rounding and shift as above, for each unit or
- * once for all. */
+/* FULLY_CONNECTED with filter zero point 0 for RV32 with multiplication and for Xtensa with MAC16. `stream` is packed at build time:
+ *   RV32 (compiler/targets/rv32/fully_connected.py), per eight units, the last ones padded with zeros: 8 bytes of weights for each k, then 8
+ *     start values, the bias with the input offset folded in, times 2^sum_shift;
+ *   Xtensa (compiler/targets/xtensa/fully_connected.py), per unit: its weights as bytes in the order of k, padded with zeros to a multiple
+ *     of 8, 128 added to those with even k; its start value, for inputs of odd k that have 128 added.
+ * `scaling` is multiplier, rounding and shift as above, for each unit or once for all.
+ * scratch (Xtensa): 2 * (input_depth rounded up to 8) + 4 + 4 * output_depth bytes. */
 typedef struct {
     int32_t batches;         /* rows */
     int32_t input_depth;
     int32_t output_depth;
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
-    int32_t sum_shift;       /* 1 to 11 */
-    int32_t negative;        /* -2^sum_shift; 0 when activation_min is the output zero point */
+    int32_t sum_shift;       /* RV32: 1 to 11; Xtensa: 8 */
+    int32_t negative;        /* minus one unit of TFLite's product; 0 when activation_min is the output zero point */
     int32_t scaling_step;    /* words of `scaling` per unit: 3, or 0 */
 } tinyc_fully_connected_units_params;
 
 void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_units_params *params, const int8_t *input, const int32_t *stream,
                                    const int32_t *scaling, int8_t *output);
+void tinyc_fully_connected_s8_xtensa(const tinyc_fully_connected_units_params *params, const int8_t *input, const int32_t *stream,
+                                     const int32_t *scaling, int8_t *output, void *scratch);
 
-/* DEPTHWISE_CONV_2D with a 3x3 filter (or smaller), no dilation and both strides 1 or both 2, for RV32 with multiplication. The image is
- * taken in lines of places: rows of columns, or columns of rows, whichever are longer. Bands of output lines are computed channel by channel
- * from a copy of the channel's input, place after place. `stream` is packed at build time (compiler/targets/rv32/depthwise_conv_2d.py), 6
- * words per output channel: 9 bytes of weights, those of a place's three lines together, and the byte of the right shift; then start value
- * (bias with the input offset folded in, * 2^sum_shift), multiplier and rounding as above.
- * scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes. */
+/* DEPTHWISE_CONV_2D with a 3x3 filter (or smaller), no dilation and both strides 1 or both 2, for RV32 with multiplication and for Xtensa
+ * with MAC16. The image is taken in lines of places: rows of columns, or columns of rows, whichever are longer. `stream` is packed at build
+ * time (compiler/targets/_lines.py), 6 words per output channel: 9 bytes of weights, those of a place's three lines together, and the byte
+ * of the right shift; then start value, multiplier and rounding as above.
+ * RV32 computes bands of output lines channel by channel, from copies of one channel (of four, when the depth is a multiple of 4 and the
+ * input aligned), scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes, or four times that; Xtensa from four lines of
+ * halfwords, scratch: 8 * ((output_places - 1) * stride + 3) + 16 + 4 * output_places bytes. */
 typedef struct {
     int32_t batches;
     int32_t input_depth;
@@ -444,16 +475,18 @@ typedef struct {
     int32_t output_place_step;
     int32_t pad_lines;         /* lines before the first of the image, >= 0 */
     int32_t pad_places;
-    int32_t band;              /* output lines of a band */
+    int32_t band;              /* RV32: output lines of a band */
     int32_t input_zero_point;
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
-    int32_t sum_shift;         /* 1 to 11 */
-    int32_t negative;          /* -2^sum_shift; 0 when activation_min is the output zero point */
+    int32_t sum_shift;         /* RV32: 1 to 11; Xtensa: 8 */
+    int32_t negative;          /* minus one unit of TFLite's product; 0 when activation_min is the output zero point */
 } tinyc_depthwise_conv_2d_lines_params;
 
 void tinyc_depthwise_conv_2d_s8_rv32(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input, const int32_t *stream,
                                      int8_t *output, void *scratch);
+void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input, const int32_t *stream,
+                                       int8_t *output, void *scratch);
 
 /* DEPTHWISE_CONV_2D for cores without SIMD: one multiplication for two pixels of a channel, `half` rows apart. A plane of words for one
  * input channel and 2 * half output rows is made in scratch memory, padding included. `stream` is packed at build time
@@ -486,11 +519,14 @@ typedef struct {
     int32_t plane_rows;      /* (half - 1) * stride_height + dilated filter height */
     int32_t plane_columns;   /* (output_width - 1) * stride_width + dilated filter width */
     int32_t core;            /* 1: the filter is 3x3, and its columns are not dilated */
+    int32_t record;          /* words of a channel's record after the flags */
     int32_t channels;        /* that depend on the input */
     int32_t constants;       /* that do not */
 } tinyc_depthwise_packed_params;
 
 void tinyc_depthwise_conv_2d_s8_armv7m(const tinyc_depthwise_packed_params *params, const int8_t *input, const int32_t *stream,
+                                       int8_t *output, void *scratch);
+void tinyc_depthwise_conv_2d_s8_armv6m(const tinyc_depthwise_packed_params *params, const int8_t *input, const int32_t *stream,
                                        int8_t *output, void *scratch);
 
 /* FULLY_CONNECTED row by row for Armv7-M. `stream` is packed at build time (compiler/targets/armv7m/fully_connected.py): per eight output
@@ -509,6 +545,53 @@ typedef struct {
 } tinyc_fully_connected_armv7m_params;
 
 void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_armv7m_params *params, const int8_t *input, const int32_t *stream,
+                                     int8_t *output);
+
+/* DEPTHWISE_CONV_2D of any kind for Helium. `stream` is packed at build time (compiler/targets/cortex_m_mve/_lanes.py), per eight output
+ * channels, the last eight padded with zeros: 8 words of biases, of channels 0, 2, 4, 6, 1, 3, 5, 7; where output_depth is not
+ * input_depth 8 halfwords: the input channels, below 65536; for each tap (ky, kx) 8 bytes of weights; 8 words of multipliers and 8 of
+ * shifts (0 to -31) in the order of the biases. A tap outside the image adds nothing. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    int32_t input_offset;    /* -input zero point */
+    int32_t output_zero_point;
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_depthwise_conv_2d_mve_params;
+
+void tinyc_depthwise_conv_2d_s8_mve(const tinyc_depthwise_conv_2d_mve_params *params, const int8_t *input, const int32_t *stream,
+                                    int8_t *output);
+
+/* FULLY_CONNECTED row by row for Armv6-M. `stream` is packed at build time (compiler/targets/armv6m/fully_connected.py): per eight output
+ * channels, the last eight padded with zeros,
+ *     8 words: start values, the bias with the input offset folded in;
+ *     for each k the eight weights, a byte each;
+ *     8 records of 1 + record words, as compiler/targets/armv6m/_requantize.py explains.
+ * Exact while |accumulator| < 2^30: the compiler checks it. */
+typedef struct {
+    int32_t rows;            /* >= 1 */
+    int32_t input_depth;     /* >= 1 */
+    int32_t output_depth;    /* >= 1 */
+    int32_t record;          /* words of a channel's record after the flags */
+    int32_t activation_min;  /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_fully_connected_armv6m_params;
+
+void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_armv6m_params *params, const int8_t *input, const int32_t *stream,
                                      int8_t *output);
 
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
@@ -535,6 +618,10 @@ typedef struct {
 
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+
+/* The same for the DSP extension; an average of at most 256 pixels. In place under the same condition. */
+void tinyc_average_pool_2d_s8_dsp(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+void tinyc_max_pool_2d_s8_dsp(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
 /* The same for Helium; an average of at most 256 pixels. In place under the same condition. */
 void tinyc_average_pool_2d_s8_mve(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
@@ -584,6 +671,23 @@ typedef struct {
 } tinyc_add_params;
 
 void tinyc_add_s8(const tinyc_add_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
+
+/* ADD and SUB of inputs of one shape, where compiler/targets/_weighted_sum.py has proved the result for all pairs of inputs:
+ *     output[i] = clamp(sum >> 20), where
+ *     sum = start + floor(factor1 * input1[i] / 256) + floor(factor2 * input2[i] / 256),
+ * and the same output from start + floor((factor1 * input1[i] + factor2 * input2[i]) / 256).
+ * In place: output may be the same memory as either input. */
+typedef struct {
+    int32_t size;           /* >= 1 */
+    int32_t factor1;        /* in 2^-28 of an output unit; |start| + (|factor1| + |factor2|) / 2 < 2^31 - 1024 */
+    int32_t factor2;
+    int32_t start;          /* in 2^-20: all offsets, and one half for rounding */
+    int32_t activation_min; /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_weighted_sum_params;
+
+void tinyc_weighted_sum_s8(const tinyc_weighted_sum_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
+void tinyc_weighted_sum_s8_dsp(const tinyc_weighted_sum_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
 
 /* ADD of inputs of one shape for Helium: the formula above for two inputs that do not repeat, of which `halved` is the one with the larger
  * scale: its multiplier is 2^30 with a right shift of 0. In place: output may be the same memory as either input. */

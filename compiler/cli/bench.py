@@ -40,12 +40,13 @@ def command(
 ) -> None:
     """Build and verify MODELS for boards and print exact instructions, flash, RAM and stack.
 
-    Instructions are exact counts from emulation, the same on any computer; they are not cycles.
+    Instructions are exact counts from emulation, the same on any computer. Cycles are an estimate: these instructions priced with
+    the manual of the core, memory without wait states (docs/cycles.md); empty for cores without such a manual.
     """
     with spinner() as progress:
         rows = bench(models, boards, compare=compare, optimize=optimize, toolchain=toolchain, progress=progress)
     if as_json:
-        extra = [{"per_mac": row.per_mac, "ratio": row.ratio} for row in rows]
+        extra = [{"per_mac": row.per_mac, "cycles_per_mac": row.cycles_per_mac, "ratio": row.ratio} for row in rows]
         click.echo(json.dumps([{**asdict(row), **more} for row, more in zip(rows, extra, strict=True)], indent=2))
         return
     console = output_console()
@@ -63,6 +64,8 @@ def _print(rows: list[Row], console: Console) -> None:
         "core",
         "instructions",
         "per MAC",
+        "cycles (est.)",
+        "per MAC",
         "flash B",
         "RAM B",
         "stack B",
@@ -78,6 +81,8 @@ def _print(rows: list[Row], console: Console) -> None:
             row.cpu,
             _number(row.instructions),
             f"{row.per_mac:.2f}" if row.per_mac is not None else "",
+            _number(row.cycles_estimate),
+            f"{row.cycles_per_mac:.2f}" if row.cycles_per_mac is not None else "",
             _number(row.flash),
             _number(row.ram),
             _number(row.stack),
@@ -86,6 +91,12 @@ def _print(rows: list[Row], console: Console) -> None:
             row.emulator,
         )
     console.print(table)
+    shares = [end / row.cycles_estimate - 1 for row in rows if row.cycles_estimate for end in row.cycles_range or ()]
+    if shares:
+        console.print(
+            "cycles (est.): an estimate, not measured on silicon; the instructions priced with the core's manual, "
+            f"whose ranges allow {min(shares):+.0%} to {max(shares):+.0%}; no wait states (docs/cycles.md)"
+        )
     peers = {row.peer.title for row in rows if row.peer is not None}
     for title in sorted(peers):
         console.print(f"peer: {escape(title)}; share: our instructions / its")
@@ -95,14 +106,22 @@ def _print_layers(row: Row, console: Console) -> None:
     table = Table(
         box=None, padding=(0, 2, 0, 0), header_style="bold", title=f"{row.model} on {row.board}", title_justify="left"
     )
-    for heading in ("", "operator", "output", "kernel", "MACs", "instructions", "per MAC"):
+    for heading in ("", "operator", "output", "kernel", "MACs", "instructions", "per MAC", "cycles (est.)", "per MAC"):
         table.add_column(heading, justify="left" if heading in ("operator", "output", "kernel") else "right")
     for layer in row.layers:
         shape = "×".join(str(extent) for extent in layer.output_shape)
-        per_mac = f"{layer.instructions / layer.macs:.2f}" if layer.instructions is not None and layer.macs else ""
         macs = _number(layer.macs) if layer.macs else ""
-        table.add_row(str(layer.index), layer.op, shape, layer.kernel, macs, _number(layer.instructions), per_mac)
+        counts = [
+            cell
+            for value in (layer.instructions, layer.cycles_estimate)
+            for cell in (_number(value), _per_mac(value, layer.macs))
+        ]
+        table.add_row(str(layer.index), layer.op, shape, layer.kernel, macs, *counts)
     console.print(table)
+
+
+def _per_mac(value: float | None, macs: int) -> str:
+    return f"{value / macs:.2f}" if value is not None and macs else ""
 
 
 def _number(value: float | None) -> str:

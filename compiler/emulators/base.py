@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +13,36 @@ from ..toolchains import Image
 
 #: Exit status of a program that its startup code stopped after a processor fault (tinyc_startup.h).
 STATUS_FAULT = 125
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What happened at one address, to the blocks of instructions that were executed one after the other.
+
+    Attributes:
+        started: blocks that begin here. `ended`: blocks whose last byte is before this.
+        left: of those that ended, how many did not go on here, because a branch was taken.
+        entered: of those that begin here, how many were not reached from the instruction before.
+    """
+
+    started: int
+    ended: int
+    left: int
+    entered: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Which instructions the first call of the entry function executed, exactly; see tinyc.cycles for what it is good for.
+
+    Attributes:
+        start, code: address and bytes of the executable section.
+        layers: per layer (as in Run.layers; one if there are no marks) what happened at each address.
+    """
+
+    start: int
+    code: bytes = field(repr=False)
+    layers: tuple[Mapping[int, Edges], ...] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -29,6 +59,7 @@ class Run:
             function. What comes before the first mark counts to the first layer, what comes after the last to the last.
         stack: the most bytes below the entry function's stack pointer that were written, or None; at most 256 KiB are
             looked at.
+        profile: when asked for, where the emulator can count.
     """
 
     output: bytes
@@ -37,6 +68,7 @@ class Run:
     functions: Mapping[str, int] = field(default_factory=dict)
     layers: tuple[int, ...] | None = None
     stack: int | None = None
+    profile: Profile | None = None
 
 
 class Emulator(Protocol):
@@ -52,8 +84,17 @@ class Emulator(Protocol):
     def version(self) -> str | None:
         """Version of the emulator, or None when it is not installed."""
 
-    def run(self, image: Image, stdin: bytes, *, entry: str, marks: Sequence[str] = (), timeout: float) -> Run:
-        """Runs `image` with `stdin` on its input, watching the function `entry`.
+    def run(
+        self,
+        image: Image,
+        stdin: bytes,
+        *,
+        entry: str,
+        marks: Sequence[str] = (),
+        timeout: float,
+        profile: bool = False,
+    ) -> Run:
+        """Runs `image` with `stdin` on its input, watching the function `entry`; with `profile` also Run.profile.
 
         Raises MismatchError when the program faults or ends with a status, ToolError when it takes over `timeout`
         seconds or the emulator fails, UsageError when `entry` or a mark is no function of the image.
@@ -66,6 +107,14 @@ def watched(image: Image, entry: str, marks: Sequence[str]) -> tuple[int, frozen
     if entry not in names:
         raise UsageError("entry function", f"the image has no function '{entry}'", hint=suggestion(entry, names))
     return names.index(entry), frozenset(marks)
+
+
+def make_profile(start: int, code: bytes, rows: Iterable[tuple[int, int, Edges]], layers: int) -> Profile:
+    """The profile of a run from its rows of (layer, address, edges)."""
+    found: list[dict[int, Edges]] = [{} for _ in range(max(layers, 1))]
+    for layer, address, edges in rows:
+        found[layer][address] = edges
+    return Profile(start, code, tuple(found))
 
 
 def fault(image: Image, emulator: str, what: str, pc: int | None) -> MismatchError:

@@ -28,8 +28,17 @@ class Host:
         """System and processor."""
         return f"{platform.system()} {platform.machine()}"
 
-    def run(self, image: Image, stdin: bytes, *, entry: str, marks: Sequence[str] = (), timeout: float) -> Run:
-        """See Emulator.run; a native run needs no `entry` and no `marks`."""
+    def run(
+        self,
+        image: Image,
+        stdin: bytes,
+        *,
+        entry: str,
+        marks: Sequence[str] = (),
+        timeout: float,
+        profile: bool = False,
+    ) -> Run:
+        """See Emulator.run; a native run needs no `entry` and no `marks`, and has no profile."""
         try:
             done = subprocess.run([image.elf], input=stdin, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:

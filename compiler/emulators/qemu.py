@@ -15,8 +15,9 @@ from pathlib import Path
 from ..errors import MismatchError, ToolError
 from ..targets.cpus import Cpu
 from ..toolchains import Image
+from ..toolchains.elf import read_section
 from ..toolchains.find import ask_version
-from .base import STATUS_FAULT, Run, bad_status, fault, too_slow, watched
+from .base import STATUS_FAULT, Edges, Profile, Run, bad_status, fault, make_profile, too_slow, watched
 from .cores import CORES, QEMU_PACKAGES
 from .native import library
 
@@ -45,7 +46,16 @@ class Qemu:
         """Version of the first QEMU program that is there, or None."""
         return next((found for found in map(program_version, QEMU_PACKAGES) if found), None)
 
-    def run(self, image: Image, stdin: bytes, *, entry: str, marks: Sequence[str] = (), timeout: float) -> Run:
+    def run(
+        self,
+        image: Image,
+        stdin: bytes,
+        *,
+        entry: str,
+        marks: Sequence[str] = (),
+        timeout: float,
+        profile: bool = False,
+    ) -> Run:
         """See Emulator.run. `stack` is not measured."""
         entry_index, marked = watched(image, entry, marks)
         with tempfile.TemporaryDirectory(prefix="tinyc-") as folder:
@@ -53,9 +63,9 @@ class Qemu:
             (place / "tinyc_in.bin").write_bytes(stdin)
             plugin = _plugin(image)
             if plugin is not None:
-                (place / "tinyc_plugin.in").write_text(_plugin_input(image, entry_index, marked))
+                (place / "tinyc_plugin.in").write_text(_plugin_input(image, entry_index, marked, profile))
             output = self._run(image, place, plugin, timeout)
-            return _result(image, output, place / "tinyc_plugin.out", bool(marks))
+            return _result(image, output, place / "tinyc_plugin.out", bool(marks), profile)
 
     def _run(self, image: Image, place: Path, plugin: Path | None, timeout: float) -> bytes:
         with (place / "tinyc_in.bin").open("rb") as stdin:
@@ -127,12 +137,13 @@ def _plugin(image: Image) -> Path | None:
         return None
 
 
-def _plugin_input(image: Image, entry: int, marks: frozenset[str]) -> str:
+def _plugin_input(image: Image, entry: int, marks: frozenset[str], profile: bool) -> str:
+    start, code = read_section(image.elf, ".text") if profile else (0, b"")
     rows = [f"{f.address} {f.address + f.size} {int(f.name in marks)}" for f in image.functions]
-    return "\n".join([f"{int(image.cpu.family == 'xtensa')} {entry} {len(rows)}", *rows, ""])
+    return "\n".join([f"{int(image.cpu.family == 'xtensa')} {entry} {start} {len(code)} {len(rows)}", *rows, ""])
 
 
-def _result(image: Image, output: bytes, report: Path, has_marks: bool) -> Run:
+def _result(image: Image, output: bytes, report: Path, has_marks: bool, profile: bool) -> Run:
     """Without counts when the plugin did not run or the watched function never returned."""
     if not report.is_file():
         return Run(output)
@@ -145,4 +156,22 @@ def _result(image: Image, output: bytes, report: Path, has_marks: bool) -> Run:
         name = image.functions[int(index)].name
         functions[name] = functions.get(name, 0) + int(count)
     layers = tuple(int(row[1]) for row in rows if row[0] == "layer")
-    return Run(output, instructions, calls, functions, layers if has_marks else None)
+    return Run(
+        output,
+        instructions,
+        calls,
+        functions,
+        layers if has_marks else None,
+        profile=_profile(image, rows, len(layers)) if profile else None,
+    )
+
+
+def _profile(image: Image, rows: Sequence[Sequence[str]], layers: int) -> Profile | None:
+    """None when the plugin lacked the room for a row."""
+    edges = [[int(word) for word in row[1:]] for row in rows if row[0] == "edges"]
+    counted = next((int(row[1]) for row in rows if row[0] == "rows"), 0)
+    if counted == 0 or counted != len(edges) or any(row[0] >= max(layers, 1) for row in edges):
+        return None
+    return make_profile(
+        *read_section(image.elf, ".text"), ((layer, address, Edges(*rest)) for layer, address, *rest in edges), layers
+    )

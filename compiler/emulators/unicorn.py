@@ -24,13 +24,14 @@ from ..targets.cpus import Cpu
 from ..toolchains import Image
 from ..toolchains.elf import read_section, read_segments
 from ..toolchains.layout import MACHINES, Region
-from .base import Run, bad_status, fault, too_slow, watched
+from .base import Edges, Profile, Run, bad_status, fault, make_profile, too_slow, watched
 from .cores import CORES
 from .native import library
 
 #: The line that installs unicorn.
 INSTALL = "pip install 'tinyc[emulate]'"
 _LAYER_CAPACITY = 4096
+_ROW_CAPACITY = 1 << 17
 _NO_FUNCTION = 0xFFFFFFFF
 _PRIVATE_PERIPHERALS = Region(0xE0000000, 1 << 20)
 
@@ -49,12 +50,31 @@ class _Function(ctypes.Structure):
     ]
 
 
+class _Edges(ctypes.Structure):
+    """tinyc_edges of runtime_c/emulation/tinyc_count.h."""
+
+    _fields_ = [
+        ("started", ctypes.c_uint64),
+        ("ended", ctypes.c_uint64),
+        ("left", ctypes.c_uint64),
+        ("entered", ctypes.c_uint64),
+    ]
+
+
+class _Row(ctypes.Structure):
+    """tinyc_row of runtime_c/emulation/tinyc_count.h."""
+
+    _fields_ = [("edges", _Edges), ("layer", ctypes.c_uint32), ("address", ctypes.c_uint32)]
+
+
 class _Counter(ctypes.Structure):
     """tinyc_counter of runtime_c/emulation/tinyc_count.h."""
 
     _fields_ = [
         ("functions", ctypes.POINTER(_Function)),
         ("layers", ctypes.POINTER(ctypes.c_uint64)),
+        ("edges", ctypes.POINTER(_Edges)),
+        ("rows", ctypes.POINTER(_Row)),
         ("instructions", ctypes.c_uint64),
         ("calls", ctypes.c_uint64),
         ("layer_base", ctypes.c_uint64),
@@ -66,6 +86,10 @@ class _Counter(ctypes.Structure):
         ("return_address", ctypes.c_uint32),
         ("previous", ctypes.c_uint32),
         ("previous_end", ctypes.c_uint32),
+        ("code_start", ctypes.c_uint32),
+        ("code_size", ctypes.c_uint32),
+        ("row_capacity", ctypes.c_uint32),
+        ("row_count", ctypes.c_uint32),
     ]
 
 
@@ -113,11 +137,20 @@ class Unicorn:
         """Version of the Python package, or None when it cannot be imported."""
         return _version()
 
-    def run(self, image: Image, stdin: bytes, *, entry: str, marks: Sequence[str] = (), timeout: float) -> Run:
+    def run(
+        self,
+        image: Image,
+        stdin: bytes,
+        *,
+        entry: str,
+        marks: Sequence[str] = (),
+        timeout: float,
+        profile: bool = False,
+    ) -> Run:
         """See Emulator.run."""
         entry_index, marked = watched(image, entry, marks)
         machine = _Machine(image, stdin)
-        counting = _Counting(machine, entry_index, marked)
+        counting = _Counting(machine, entry_index, marked, profile)
         machine.run(self.name, timeout)
         return counting.result(bytes(machine.output), bool(marks))
 
@@ -226,7 +259,7 @@ class _Machine:
 class _Counting:
     """The C hook on a machine; without a native compiler it is absent, and the run counts nothing."""
 
-    def __init__(self, machine: _Machine, entry: int, marks: frozenset[str]) -> None:
+    def __init__(self, machine: _Machine, entry: int, marks: frozenset[str], profile: bool) -> None:
         self.image = machine.image
         self.hook: _Hook | None = None
         try:
@@ -236,6 +269,8 @@ class _Counting:
         if ctypes.c_uint32.in_dll(self.library, "tinyc_hook_size").value != ctypes.sizeof(_Hook):
             raise ToolError("unicorn", "the counting hook and its Python mirror disagree", hint="report this as a bug")
         self.hook = self._fill(machine, entry, marks)
+        if profile:
+            self._add_profile(self.hook)
         self._install(machine)
 
     def _fill(self, machine: _Machine, entry: int, marks: frozenset[str]) -> _Hook:
@@ -267,6 +302,13 @@ class _Counting:
             stack_register=machine.register("SP"),
             is_thumb=machine.is_arm,
         )
+
+    def _add_profile(self, hook: _Hook) -> None:
+        self.edges = (_Edges * (hook.code_size // 2 + 1))()
+        self.rows = (_Row * _ROW_CAPACITY)()
+        hook.counter.edges, hook.counter.rows = self.edges, self.rows
+        hook.counter.row_capacity = _ROW_CAPACITY
+        hook.counter.code_start, hook.counter.code_size = hook.code_start, hook.code_size
 
     def _install(self, machine: _Machine) -> None:
         """Past unicorn's Python hooks, which would call back into Python for every block."""
@@ -300,4 +342,17 @@ class _Counting:
             functions=functions,
             layers=tuple(self.layers[:layers]) if has_marks else None,
             stack=hook.stack_used if hook.counter.calls else None,
+            profile=self._profile(hook),
         )
+
+    def _profile(self, hook: _Hook) -> Profile | None:
+        """None when none was asked for, or the hook lacked the room for a row or a layer."""
+        count, layers = hook.counter.row_count, hook.counter.layer_count
+        if not hook.counter.edges or not 0 < count <= _ROW_CAPACITY or layers > _LAYER_CAPACITY:
+            return None
+        rows = (
+            (row.layer, row.address, Edges(at.started, at.ended, at.left, at.entered))
+            for row in self.rows[:count]
+            for at in (row.edges,)
+        )
+        return make_profile(*read_section(self.image.elf, ".text"), rows, layers)

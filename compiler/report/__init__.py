@@ -31,6 +31,7 @@ class LayerRow:
     kernel: str
     isa: str
     instructions: int | None = None
+    cycles_estimate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ class Report:
         return asdict(self)
 
 
-def layer_rows(program: Program, instructions: Sequence[int] | None = None) -> tuple[LayerRow, ...]:
-    """One row per step, with exact instruction counts where known."""
+def layer_rows(
+    program: Program, instructions: Sequence[int] | None = None, cycles: Sequence[float] | None = None
+) -> tuple[LayerRow, ...]:
+    """One row per step, with exact instruction counts and estimated cycles where known."""
     seen: set[int] = set()
     return tuple(
         LayerRow(
@@ -120,6 +123,7 @@ def layer_rows(program: Program, instructions: Sequence[int] | None = None) -> t
             instructions=instructions[step.index]
             if instructions is not None and step.index < len(instructions)
             else None,
+            cycles_estimate=cycles[step.index] if cycles is not None and step.index < len(cycles) else None,
         )
         for step in program.steps
     )

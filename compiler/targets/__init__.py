@@ -65,6 +65,13 @@ def code_sizes() -> Mapping[str, int]:
     return sizes
 
 
+def _on(kernel: Kernel, cpu: Cpu) -> Kernel:
+    """`kernel` with the cost it has on `cpu`."""
+    if kernel.isa != "generic" or cpu.portable == 1.0:
+        return kernel
+    return replace(kernel, cost=lambda layer: cpu.portable * kernel.cost(layer))
+
+
 @cache
 def kernels_for(cpu: Cpu) -> Mapping[str, tuple[Kernel, ...]]:
     """All kernels that `cpu` can run, by operator name."""
@@ -77,5 +84,5 @@ def kernels_for(cpu: Cpu) -> Mapping[str, tuple[Kernel, ...]]:
                     for kernel in importlib.import_module(f".{isa}.{module.name}", __name__).KERNELS:
                         assert kernel.isa == isa, kernel.function
                         sized = replace(kernel, code=code_sizes().get(kernel.function, 0))
-                        found.setdefault(kernel.op, []).append(sized)
+                        found.setdefault(kernel.op, []).append(_on(sized, cpu))
     return {op: tuple(kernels) for op, kernels in found.items()}

@@ -137,8 +137,8 @@ def split(weights: Array, size: int = GROUP) -> tuple[Array, list[tuple[int, int
 def stream(p: Product, record: Record) -> Array:
     """The kernels' table of int32 words; tinyc_kernels.h describes it."""
     words = [index << 8 | value & 0xFF for index, value in p.constants]
-    following = [channel.index for channel in p.channels[1:]] + [p.count]
-    for channel, following_index in zip(p.channels, following, strict=True):
+    ends = [channel.index for channel in p.channels[1:]] + [p.count]
+    for channel, end in zip(p.channels, ends[: len(p.channels)], strict=True):
         offset, flags, rest = record(channel)
         weights, corrections = split(channel.weights)
         sums = len(weights) // GROUP + len(corrections)
@@ -146,7 +146,7 @@ def stream(p: Product, record: Record) -> Array:
         words += [bias * 65537 - 0x8000 * sums, bias]
         words += weights.view("<i4").tolist()
         words += [CORRECTION | position << 11 | piece & 0xFF for position, piece in corrections]
-        words += [flags | (following_index - channel.index) << 16, *rest]
+        words += [flags | (end - channel.index) << 16, *rest]
     return (np.array(words, np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
@@ -163,8 +163,8 @@ def _flat(layer: Layer) -> bool:
     return layer.input(1).shape[1:3] == (1, 1) and tuple(layer.attributes["stride"]) == (1, 1)
 
 
-def bind(layer: Layer, p: Product, table: Array) -> Binding:
-    """A call with `tinyc_conv_2d_packed_params`."""
+def bind(layer: Layer, p: Product, table: Array, record_words: int) -> Binding:
+    """A call with `tinyc_conv_2d_packed_params`; records have `record_words` words after the flags."""
     source, output = layer.input(0), layer.output
     rows = output.elements // p.count
     low, high = activation_range(layer.attributes["activation"], output)
@@ -173,6 +173,7 @@ def bind(layer: Layer, p: Product, table: Array) -> Binding:
         "input_depth": p.depth if layer.op == "FULLY_CONNECTED" else source.shape[3],
         "output_depth": p.count,
         "groups": groups(p.depth),
+        "record": record_words,
         "constants": len(p.constants),
         "first_channel": p.channels[0].index if p.channels else p.count,
         "activation_min": low,

@@ -91,8 +91,8 @@ def stream(layer: Layer, p: Product, columns: int, record: Record) -> Array:
     return (np.array(words, np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
-def bind(layer: Layer, record: Record) -> Binding:
-    """A call with `tinyc_depthwise_packed_params`."""
+def bind(layer: Layer, record: Record, record_words: int) -> Binding:
+    """A call with `tinyc_depthwise_packed_params`; records have `record_words` words after the flags."""
     p, cut = product(layer), planes(layer)
     assert p is not None and cut is not None
     source, output = layer.input(0), layer.output
@@ -121,6 +121,7 @@ def bind(layer: Layer, record: Record) -> Binding:
             "plane_rows": cut.rows,
             "plane_columns": cut.columns,
             "core": int(has_core(layer)),
+            "record": record_words,
             "channels": len(p.channels),
             "constants": len(p.constants),
         },

@@ -12,21 +12,23 @@ from ..errors import UsageError, suggestion
 @dataclass(frozen=True)
 class Cpu:
     """One core. `features` name what kernels may rely on: `dsp` (Armv7E-M/Armv8-M DSP), `mve` (Helium), `fpu`; `armv7m` and
-    `armv6m` are Arm cores without SIMD, whose kernels suit their few instructions and registers."""
+    `armv6m` are Arm cores without SIMD, whose kernels suit their few instructions and registers. Portable kernels take
+    `portable` times the instructions of the Cortex-M3, on which their costs were measured."""
 
     name: str
     title: str
     family: str
     features: frozenset[str] = frozenset()
+    portable: float = 1.0
 
 
-def _cpu(name: str, title: str, family: str, *features: str) -> tuple[str, Cpu]:
-    return name, Cpu(name, title, family, frozenset(features))
+def _cpu(name: str, title: str, family: str, *features: str, portable: float = 1.0) -> tuple[str, Cpu]:
+    return name, Cpu(name, title, family, frozenset(features), portable)
 
 
 CPUS: Mapping[str, Cpu] = dict(
     [
-        _cpu("cortex-m0plus", "Arm Cortex-M0+", "cortex-m", "armv6m"),
+        _cpu("cortex-m0plus", "Arm Cortex-M0+", "cortex-m", "armv6m", portable=1.9),
         _cpu("cortex-m3", "Arm Cortex-M3", "cortex-m", "armv7m"),
         _cpu("cortex-m4", "Arm Cortex-M4 with FPU", "cortex-m", "dsp", "fpu"),
         _cpu("cortex-m7", "Arm Cortex-M7 with FPU", "cortex-m", "dsp", "fpu"),
@@ -34,8 +36,8 @@ CPUS: Mapping[str, Cpu] = dict(
         _cpu("cortex-m55", "Arm Cortex-M55 with Helium (MVE) and FPU", "cortex-m", "dsp", "mve", "fpu"),
         _cpu("rv32imc", "RISC-V RV32IMC", "riscv", "riscv"),
         _cpu("rv32imac", "RISC-V RV32IMAC", "riscv", "riscv"),
-        _cpu("xtensa-lx6", "Xtensa LX6 (ESP32)", "xtensa", "fpu"),
-        _cpu("xtensa-lx7", "Xtensa LX7 (ESP32-S3)", "xtensa", "fpu"),
+        _cpu("xtensa-lx6", "Xtensa LX6 (ESP32)", "xtensa", "xtensa", "fpu"),
+        _cpu("xtensa-lx7", "Xtensa LX7 (ESP32-S3)", "xtensa", "xtensa", "fpu"),
         _cpu("host", "This computer", "host", "fpu"),
     ]
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
+from ..cycles import estimate
 from ..emit import environment, ports
 from ..emulators import Emulator, Run, find_emulator, proves
 from ..emulators.unicorn import INSTALL
@@ -41,6 +42,9 @@ class EngineResult:
         instructions: exact instructions per inference, or None where the emulator cannot count.
         layers: exact instructions per step, or None.
         stack: high-water mark of the stack in bytes, or None.
+        cycles_estimate: cycles of the first input set, when asked for and the core has a table (tinyc.cycles); an estimate.
+        cycles_range: the same with every range of the table at its lower and at its upper end.
+        layer_cycles: cycles_estimate per step.
     """
 
     emulator: str
@@ -53,6 +57,9 @@ class EngineResult:
     layers: tuple[int, ...] | None
     functions: Mapping[str, int]
     stack: int | None
+    cycles_estimate: float | None = None
+    cycles_range: tuple[float, float] | None = None
+    layer_cycles: tuple[float, ...] | None = None
 
 
 def verify(
@@ -67,18 +74,20 @@ def verify(
     layers: bool = False,
     optimize: str = "-O2",
     toolchain: str = "auto",
+    profile: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> EngineResult:
     """Builds `library` for `cpu` (the program's own by default), runs `input_sets` and compares with `expected`, the
-    value of every tensor for each set (`reference.run`).
+    value of every tensor for each set (`reference.run`). `profile` asks for the estimate of cycles too, which takes longer.
 
     Raises MismatchError naming the first differing layer, element, expected and found; ToolError when the tools are missing.
     """
     cpu = cpu or (find_cpu("host") if emulator == "host" else program.cpu)
     engine = find_emulator(emulator, cpu)
-    check = _Check(name, program, library, input_sets, expected, engine, cpu, optimize, toolchain, progress)
+    check = _Check(name, program, library, input_sets, expected, engine, cpu, optimize, toolchain, profile, progress)
     image, run = check.outputs()
     layers_compared = check.layers() if layers else 0
+    cycles = estimate(cpu, run.profile) if run.profile is not None else None
     return EngineResult(
         emulator=engine.name,
         toolchain=image.toolchain,
@@ -90,6 +99,9 @@ def verify(
         layers=run.layers,
         functions=run.functions,
         stack=run.stack,
+        cycles_estimate=cycles.expected if cycles else None,
+        cycles_range=(cycles.least, cycles.most) if cycles else None,
+        layer_cycles=cycles.layers if cycles else None,
     )
 
 
@@ -150,6 +162,7 @@ class _Check:
     cpu: Cpu
     optimize: str
     toolchain: str
+    profile: bool
     progress: Callable[[str], None]
 
     def outputs(self) -> tuple[Image, Run]:
@@ -182,7 +195,15 @@ class _Check:
                 sources, self.cpu, Path(work), toolchain=self.toolchain, optimize=self.optimize, defines=defines
             )
             self.progress(f"running in {self.engine.name}")
-            return image, self.engine.run(image, stdin, entry=f"{self.name}_run", marks=marks, timeout=TIMEOUT)
+            run = self.engine.run(
+                image,
+                stdin,
+                entry=f"{self.name}_run",
+                marks=marks,
+                timeout=TIMEOUT,
+                profile=self.profile and bool(marks),
+            )
+            return image, run
 
     def _first_difference(self, found: bytes, orders: Sequence[Sequence[int]], what: str) -> tuple[str, str] | None:
         """(where, found) of the first byte that differs from the reference, or None. A short or long stream is a difference too."""

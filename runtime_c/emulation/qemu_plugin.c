@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QEMU TCG plugin: counts instructions per function and per layer while one function is active.
+/* QEMU TCG plugin: counts instructions per function and per layer while one function is active; profiles if asked to.
  *
  * Distributions ship QEMU without qemu-plugin.h, so the part of its interface that is used is declared here; it is the
  * same from API version 1 (QEMU 4.2) on. The version to claim comes from the build: QEMU 9 refuses version 1.
@@ -13,6 +13,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define LAYER_CAPACITY 4096U
+#define ROW_CAPACITY 131072U
 
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
@@ -93,13 +94,31 @@ static void on_exit(qemu_plugin_id_t id, void *user) {
   for (uint32_t index = 0U; index < counter.function_count; ++index) {
     fprintf(file, "function %u %llu\n", index, (unsigned long long)counter.functions[index].instructions);
   }
+  for (uint32_t index = 0U; (index < counter.row_count) && (index < counter.row_capacity); ++index) {
+    const tinyc_row *row = &counter.rows[index];
+    fprintf(file, "edges %u %u %llu %llu %llu %llu\n", row->layer, row->address,
+            (unsigned long long)row->edges.started, (unsigned long long)row->edges.ended,
+            (unsigned long long)row->edges.left, (unsigned long long)row->edges.entered);
+  }
+  fprintf(file, "rows %u\n", counter.row_count);
   fclose(file);
+}
+
+static int allocate_profile(void) {
+  counter.row_capacity = ROW_CAPACITY;
+  counter.rows = (tinyc_row *)calloc(ROW_CAPACITY, sizeof(tinyc_row));
+  counter.edges = (tinyc_edges *)calloc((counter.code_size / 2U) + 1U, sizeof(tinyc_edges));
+  return (counter.rows != NULL) && (counter.edges != NULL);
 }
 
 static int read_functions(void) {
   FILE *file = fopen("tinyc_plugin.in", "r");
   int complete = (file != NULL) &&
-                 (fscanf(file, "%u %u %u", &has_windows, &counter.watched, &counter.function_count) == 3);
+                 (fscanf(file, "%u %u %u %u %u", &has_windows, &counter.watched, &counter.code_start,
+                         &counter.code_size, &counter.function_count) == 5);
+  if (complete && (counter.code_size != 0U)) {
+    complete = allocate_profile();
+  }
   if (complete) {
     counter.functions = (tinyc_function *)calloc(counter.function_count, sizeof(tinyc_function));
     complete = counter.functions != NULL;

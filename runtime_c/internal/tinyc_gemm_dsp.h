@@ -6,18 +6,8 @@
 
 #include "tinyc_kernels.h"
 
+#include "tinyc_dsp.h"
 #include "tinyc_fixed_point.h"
-
-#if !defined(__ARM_FEATURE_DSP)
-#error "tinyc_gemm_dsp.h needs the DSP extension: compile with -mcpu=cortex-m4, cortex-m7, cortex-m33 or the like"
-#endif
-
-/* A function that is all assembly. GCC must not conclude from its empty body that it clobbers no register and reads no memory. */
-#if defined(__clang__)
-#define TINYC_GEMM_ASSEMBLY __attribute__((naked, noinline))
-#else
-#define TINYC_GEMM_ASSEMBLY __attribute__((naked, noinline, noipa))
-#endif
 
 /* What the function in assembly copies to its stack, in this order. A patch is `rows` runs of bytes. Its values are taken as follows: of
  * each run the whole quads, in order; then of each run the one to three bytes that are left over, padded to a quad with anything (their
@@ -112,7 +102,7 @@ typedef struct {
 /* All output channels of pairs of pixels that follow one another in memory. Needs all fourteen registers, where compilers spill. */
 void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *call);
 
-TINYC_KERNEL TINYC_GEMM_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *call __attribute__((unused))) {
+TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *call __attribute__((unused))) {
     __asm volatile(
         "push {r4-r11, lr}\n\t"
         "sub sp, sp, #8\n\t"

@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+from tinyc import targets
 from tinyc.cli import main
 from tinyc.exporters.tflite import to_bytes
 from tinyc.graph import Graph, Node, Quantization, Tensor
@@ -51,6 +53,16 @@ def tinyc(*arguments: str | Path) -> Result:
     assert "Traceback" not in out.getvalue() + err.getvalue()
     assert "internal error" not in err.getvalue(), err.getvalue()
     return Result(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def portable_kernels() -> Iterator[None]:
+    """Every core computes with the portable kernels, as it does until its instruction set gets some of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "instruction_sets", lambda: {"generic": frozenset()})
+        targets.kernels_for.cache_clear()
+        yield
+    targets.kernels_for.cache_clear()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -3,11 +3,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import EXAMPLES, KWS, SINE, contents, tinyc, unsupported_model
+from command import EXAMPLES, KWS, SINE, contents, portable_kernels, tinyc, unsupported_model
 from tinyc.importers.tflite import load
 
 FORMATS = [
@@ -197,6 +198,14 @@ def test_dump_prints_a_stage_and_writes_nothing(stage: str, parts: list[str], tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def portable() -> Iterator[None]:
+    """So that numbers do not change with every faster kernel, and this computer can run what is built for a core."""
+    with portable_kernels():
+        yield
+
+
+@pytest.mark.usefixtures("portable")
 def test_verify_a_build_and_a_model(tmp_path: Path) -> None:
     assert tinyc("build", SINE, "-b", "bluepill", "-o", tmp_path / "out", "--verify", "none").code == 0
     shown = tinyc("verify", tmp_path / "out", "--layers", "--seed", "9", "--count", "5", "--json")

@@ -8,12 +8,25 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command import KWS, PROCESS, SINE, contents, float_model, large_model, save, tinyc, unsupported_model, wide_model
+from command import (
+    KWS,
+    PROCESS,
+    SINE,
+    contents,
+    float_model,
+    large_model,
+    portable_kernels,
+    save,
+    tinyc,
+    unsupported_model,
+    wide_model,
+)
 from tinyc import emulators, pipeline
 from tinyc.emulators import unicorn
 from tinyc.graph import Graph, Tensor
@@ -183,6 +196,14 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 # ---- 3: fit ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def portable() -> Iterator[None]:
+    """So that numbers do not change with every faster kernel, and this computer can run what is built for a core."""
+    with portable_kernels():
+        yield
+
+
+@pytest.mark.usefixtures("portable")
 def test_too_much_flash(tmp_path: Path) -> None:
     model = large_model(tmp_path / "large.tflite")
     for verify in ("none", "auto"):
@@ -199,6 +220,7 @@ def test_too_much_flash(tmp_path: Path) -> None:
     assert tinyc("build", model, "-b", "esp32", "-o", tmp_path / "out", "--verify", "none").code == 0
 
 
+@pytest.mark.usefixtures("portable")
 def test_too_much_ram(tmp_path: Path) -> None:
     shown = tinyc("build", wide_model(tmp_path / "wide.tflite"), "-b", "bluepill", "-o", tmp_path / "out")
     assert shown.code == 3
@@ -207,6 +229,7 @@ def test_too_much_ram(tmp_path: Path) -> None:
     assert "No plan without overlap can be smaller" in shown.err and "flash:" not in shown.err
 
 
+@pytest.mark.usefixtures("portable")
 def test_code_and_stack_count_too(tmp_path: Path) -> None:
     """A board with room for the weights but not for the code, and one with room for the arena but not for the stack."""
     template = (Path(__file__).parent.parent.parent / "boards" / "bluepill.toml").read_text()
@@ -334,35 +357,44 @@ def test_a_full_disk_leaves_nothing(existing: bool, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """An empty file system of 64 kB, where this computer lets us mount one."""
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts an empty file system of a given size, where this computer lets us."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    if subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("mounting is not allowed here")
+    mounted = False
+
+    def make(size: str) -> Path:
+        nonlocal mounted
+        mount = shutil.which("mount")
+        if mount is None or os.geteuid() != 0:
+            pytest.skip("only root may mount a small file system")
+        command = [mount, "-t", "tmpfs", "-o", f"size={size}", "none", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+        mounted = True
+        return folder
+
     try:
-        yield folder
+        yield make
     finally:
-        subprocess.run(["umount", folder], check=True)
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("inside", ["", "sub/out"])
-def test_a_disk_that_fills_up(small_disk: Path, inside: str) -> None:
+def test_a_disk_that_fills_up(disk: Callable[[str], Path], inside: str) -> None:
     """Also when the output folder is the mounted volume itself, as in a container."""
-    shown = tinyc("build", KWS, "-b", "nucleo_f446re", "--verify", "none", "-o", small_disk / inside)
+    small = disk("64k")
+    shown = tinyc("build", KWS, "-b", "nucleo_f446re", "--verify", "none", "-o", small / inside)
     assert shown.code == 4 and "No space left on device" in shown.err and "nothing was written" in shown.err
-    assert list(small_disk.iterdir()) == []
+    assert list(small.iterdir()) == []
 
 
-def test_a_mounted_volume_as_the_output_folder(small_disk: Path) -> None:
-    shown = tinyc("build", SINE, "-b", "host", "--format", "c", "--verify", "none", "-o", small_disk)
+def test_a_mounted_volume_as_the_output_folder(disk: Callable[[str], Path]) -> None:
+    volume = disk("4m")
+    shown = tinyc("build", SINE, "-b", "host", "--format", "c", "--verify", "none", "-o", volume)
     assert shown.code == 0, shown.err
-    assert {"sine.c", "report.json"} <= set(contents(small_disk)) and not list(small_disk.glob(".*"))
+    assert {"sine.c", "report.json"} <= set(contents(volume)) and not list(volume.glob(".*"))
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
@@ -401,6 +433,7 @@ def test_a_broken_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # ---- 5: mismatch -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("portable")
 @pytest.mark.parametrize("options", [(), ("--layers",), ("--json",)])
 def test_an_edited_kernel_is_a_mismatch(options: tuple[str, ...], tmp_path: Path) -> None:
     folder = tmp_path / "out"

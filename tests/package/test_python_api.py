@@ -75,7 +75,7 @@ def test_a_compilation_holds_everything(tmp_path: Path) -> None:
 
 
 def test_verify_a_folder_and_a_model(tmp_path: Path) -> None:
-    tinyc.compile(KWS, board="bluepill", verify="none").write(tmp_path / "out")
+    tinyc.compile(KWS, board="host", verify="none").write(tmp_path / "out")
     (host,) = tinyc.verify(tmp_path / "out", emulator="host", layers=True)
     assert (host.emulator, host.layers_compared, host.inputs) == ("host", 10, 4)
     (model,) = tinyc.verify(str(KWS), count=2)
@@ -83,6 +83,14 @@ def test_verify_a_folder_and_a_model(tmp_path: Path) -> None:
     extra = [[np.full((1, 49, 10, 1), 3, np.int8)]]
     (more,) = tinyc.verify(KWS, emulator="host", count=1, inputs=extra)
     assert more.inputs == 2
+
+
+def test_a_build_with_kernels_for_one_core_is_not_run_natively(tmp_path: Path) -> None:
+    built = tinyc.compile(KWS, board="nucleo_f446re", optimize="speed", verify="none")
+    assert not built.program.portable
+    built.write(tmp_path / "m4")
+    with pytest.raises(UsageError, match="kernels for Arm Cortex-M4"):
+        tinyc.verify(tmp_path / "m4", emulator="host")
 
 
 def test_load() -> None:

@@ -73,6 +73,10 @@ def test_the_wheel_holds_everything(wheel: Path, copied: Path) -> None:
         f"tinyc/{path.relative_to(copied / 'compiler').as_posix()}" for path in (copied / "compiler").rglob("*.py")
     }
     assert modules - names == set()
+    others = {
+        path for path in (copied / "compiler").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert {f"tinyc/{path.relative_to(copied / 'compiler').as_posix()}" for path in others} - names == set()
     assert "tinyc/py.typed" in names
     assert any(name.endswith("LICENSE") and ".dist-info/" in name for name in names)
     assert "tinyc = tinyc.cli:main" in entry

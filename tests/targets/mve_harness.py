@@ -28,7 +28,12 @@ from tinyc.toolchains import Image, Toolchain, build_image, install_line, try_ki
 CPU = CPUS["cortex-m55"]
 
 #: Status bits of a call.
-PROBLEMS = ("wrote outside the output", "changed the input", "changed the packed weights", "changed a register that it must keep")
+PROBLEMS = (
+    "wrote outside the output",
+    "changed the input",
+    "changed the packed weights",
+    "changed a register that it must keep",
+)
 
 HEADER = r"""
 #include "tinyc_host.h"
@@ -155,7 +160,7 @@ def build(functions: Sequence[str], folder: Path, kind: str = "gcc", optimize: s
     if not isinstance(try_kind(kind, CPU), Toolchain):
         pytest.skip(f"no {kind} for {CPU.title}: {install_line(kind, CPU)}")
     text = HEADER.replace("@FUNCTIONS@", ", ".join(f"(void *){function}" for function in functions))
-    sources = {**runtime_files({function: "cortex_m_mve" for function in functions}), "main.c": text.encode()}
+    sources = {**runtime_files(dict.fromkeys(functions, "cortex_m_mve")), "main.c": text.encode()}
     return build_image(sources, CPU, folder, toolchain=kind, optimize=optimize)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,23 +12,29 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mve_harness import CPU, Case, build, mve_kernel, run
+from mve_harness import Case, build, mve_kernel, run
 from oracle import random_inputs
+from tinyc.emit import runtime_files
+from tinyc.errors import ToolError
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
 from tinyc.lower import lower
 from tinyc.ops import all_ops, problems
+from tinyc.resources import resource
 from tinyc.targets import Kernel
-from tinyc.toolchains import Image
+from tinyc.targets.cpus import CPUS
+from tinyc.toolchains import Image, Toolchain, compile_objects, install_line, try_kind
 
 GEMM, TAPS = "tinyc_conv_2d_s8_mve", "tinyc_conv_3x3_s8_mve"
 PATCHES, ROWS = "tinyc_depthwise_conv_3x3_s8_mve", "tinyc_fully_connected_s8_mve"
-FUNCTIONS = (GEMM, TAPS, PATCHES, ROWS)
+LANES = "tinyc_depthwise_conv_2d_s8_mve"
+FUNCTIONS = (GEMM, TAPS, PATCHES, LANES, ROWS)
 
 #: Every use of a kernel.
 USES = (
     ("CONV_2D", GEMM),
     ("CONV_2D", TAPS),
     ("DEPTHWISE_CONV_2D", PATCHES),
+    ("DEPTHWISE_CONV_2D", LANES),
     ("FULLY_CONNECTED", ROWS),
     ("FULLY_CONNECTED", GEMM),
 )
@@ -55,7 +61,11 @@ def right_shifts(draw: st.DrawFn, channels: int, depth: int) -> tuple[float, ...
 def biases(draw: st.DrawFn, channels: int) -> Tensor | None:
     limit = draw(st.sampled_from([0, 100, 20000, 1000000, 2**31]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return Tensor("bias", (channels,), "int32", None, random.integers(-limit, limit, channels).astype(np.int32)) if limit else None
+    return (
+        Tensor("bias", (channels,), "int32", None, random.integers(-limit, limit, channels).astype(np.int32))
+        if limit
+        else None
+    )
 
 
 @st.composite
@@ -79,7 +89,12 @@ def conv_2d(draw: st.DrawFn) -> Graph:
     shape = (filters, *taps, depth)
     scales = draw(right_shifts(filters, taps[0] * taps[1] * depth))
     inputs = (
-        Tensor("input", (draw(st.sampled_from([1, 1, 2])), *image, depth), "int8", Quantization((1.0,), (draw(layers.ZERO_POINTS),))),
+        Tensor(
+            "input",
+            (draw(st.sampled_from([1, 1, 2])), *image, depth),
+            "int8",
+            Quantization((1.0,), (draw(layers.ZERO_POINTS),)),
+        ),
         Tensor("filter", shape, "int8", Quantization(scales, (0,) * len(scales)), draw(layers.weights(shape))),
         draw(biases(filters)),
     )
@@ -90,21 +105,28 @@ def conv_2d(draw: st.DrawFn) -> Graph:
 
 @st.composite
 def depthwise(draw: st.DrawFn) -> Graph:
-    taps = draw(st.sampled_from([(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (1, 1), (2, 3)]))
+    taps = draw(st.sampled_from([(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (1, 1), (2, 3), (5, 5), (7, 2)]))
     padding = draw(st.sampled_from(["SAME", "VALID"]))
     image = draw(images(taps, padding, 13))
     depth = draw(st.integers(1, 20) | st.sampled_from([8, 16, 24, 31, 32, 33, 64, 100]))
     shape = (1, *taps, depth)
     scales = draw(right_shifts(depth, taps[0] * taps[1]))
     inputs = (
-        Tensor("input", (draw(st.sampled_from([1, 1, 2])), *image, depth), "int8", Quantization((1.0,), (draw(layers.ZERO_POINTS),))),
+        Tensor(
+            "input",
+            (draw(st.sampled_from([1, 1, 2])), *image, depth),
+            "int8",
+            Quantization((1.0,), (draw(layers.ZERO_POINTS),)),
+        ),
         Tensor("filter", shape, "int8", Quantization(scales, (0,) * len(scales), 3), draw(layers.weights(shape))),
         draw(biases(depth)),
     )
     stride = draw(st.sampled_from([(1, 1), (2, 2)]))
     attributes = {"padding": padding, "stride": stride, "dilation": (1, 1), "activation": draw(layers.ACTIVATIONS)}
     attributes["depth_multiplier"] = 1
-    return layers.with_output_shape("DEPTHWISE_CONV_2D", inputs, Quantization((1.0,), (draw(layers.ZERO_POINTS),)), attributes)
+    return layers.with_output_shape(
+        "DEPTHWISE_CONV_2D", inputs, Quantization((1.0,), (draw(layers.ZERO_POINTS),)), attributes
+    )
 
 
 @st.composite
@@ -118,7 +140,13 @@ def fully_connected(draw: st.DrawFn) -> Graph:
         bias = replace(bias, quantization=Quantization((scales[0],), (0,)))
     inputs = (
         Tensor("input", (*rows, depth), "int8", Quantization((1.0,), (draw(layers.ZERO_POINTS),))),
-        Tensor("filter", (units, depth), "int8", Quantization(scales, (0,) * len(scales)), draw(layers.weights((units, depth)))),
+        Tensor(
+            "filter",
+            (units, depth),
+            "int8",
+            Quantization(scales, (0,) * len(scales)),
+            draw(layers.weights((units, depth))),
+        ),
         bias,
     )
     attributes = {"activation": draw(layers.ACTIVATIONS), "weights_format": "DEFAULT", "keep_num_dims": len(rows) > 1}
@@ -134,7 +162,7 @@ STRATEGIES = {
 
 
 def collected(op: str, kernel: Kernel, count: int) -> list[Case]:
-    """`count` layers that the kernel takes. Every input is random or at an end of the range."""
+    """`count` layers that the kernel takes. Every input is random or at an end of the range; outputs have any alignment."""
     cases: list[Case] = []
 
     @settings(max_examples=4 * count, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
@@ -147,7 +175,9 @@ def collected(op: str, kernel: Kernel, count: int) -> list[Case]:
         inputs = random_inputs(graph, len(cases))
         if kind < 2:
             inputs = [np.full(array.shape, (-128, 127)[kind], np.int8) for array in inputs]
-        cases.append(Case(kernel, graph, inputs))
+        misaligned, filters = len(cases) % 4, layer.output.shape[-1]
+        by_words = kernel.function in (GEMM, TAPS) and filters % 4 == 0
+        cases.append(Case(kernel, graph, inputs, misaligned, 4 * filters if misaligned and by_words else 0))
 
     collect()
     assert len(cases) > count // 4
@@ -188,7 +218,15 @@ def test_exact_and_inside_buffers_many(op: str, function: str, images_of: Callab
 # Speed
 
 
-def conv(image: tuple[int, int], depth: int, taps: tuple[int, int], filters: int, stride: int = 1, padding: str = "SAME", act: str = "RELU") -> Graph:
+def conv(
+    image: tuple[int, int],
+    depth: int,
+    taps: tuple[int, int],
+    filters: int,
+    stride: int = 1,
+    padding: str = "SAME",
+    act: str = "RELU",
+) -> Graph:
     """A layer as in real models: per-channel scales, a zero point of -128 behind a RELU."""
     random = np.random.default_rng(1)
     shape = (filters, *taps, depth)
@@ -196,7 +234,13 @@ def conv(image: tuple[int, int], depth: int, taps: tuple[int, int], filters: int
     scales = tuple(layers.scale(float(f) / np.sqrt(terms) / 100) for f in random.uniform(0.5, 1.0, filters))
     inputs = (
         Tensor("input", (1, *image, depth), "int8", Quantization((1.0,), (-128,))),
-        Tensor("filter", shape, "int8", Quantization(scales, (0,) * filters), random.integers(-127, 128, shape).astype(np.int8)),
+        Tensor(
+            "filter",
+            shape,
+            "int8",
+            Quantization(scales, (0,) * filters),
+            random.integers(-127, 128, shape).astype(np.int8),
+        ),
         Tensor("bias", (filters,), "int32", None, random.integers(-5000, 5000, filters).astype(np.int32)),
     )
     output = Quantization((1.0,), (-128 if act == "RELU" else 4,))
@@ -204,13 +248,15 @@ def conv(image: tuple[int, int], depth: int, taps: tuple[int, int], filters: int
     return layers.with_output_shape("CONV_2D", inputs, output, attributes)
 
 
-def depthwise_conv(image: tuple[int, int], depth: int, stride: int = 1, padding: str = "SAME", act: str = "RELU") -> Graph:
-    graph = conv(image, 1, (3, 3), depth, stride, padding, act)
+def depthwise_conv(
+    image: tuple[int, int], depth: int, stride: int = 1, padding: str = "SAME", act: str = "RELU", taps: int = 3
+) -> Graph:
+    graph = conv(image, 1, (taps, taps), depth, stride, padding, act)
     data = graph.tensors[1].data
     assert data is not None
     weights = replace(
         graph.tensors[1],
-        shape=(1, 3, 3, depth),
+        shape=(1, taps, taps, depth),
         data=np.ascontiguousarray(data.transpose(3, 1, 2, 0)),
         quantization=replace(graph.tensors[1].quantization, axis=3),  # type: ignore[type-var]
     )
@@ -240,15 +286,15 @@ SPEED: list[tuple[str, Graph, float]] = [
     (GEMM, conv((24, 24), 16, (1, 1), 32), 0.28),
     (GEMM, conv((12, 12), 32, (1, 1), 64, act="NONE"), 0.2),
     (GEMM, conv((3, 3), 256, (1, 1), 256), 0.17),
-    (GEMM, conv((7, 7), 200, (1, 1), 40), 0.2),
-    (GEMM, conv((5, 5), 20, (1, 1), 7), 1.5),
+    (GEMM, conv((7, 7), 200, (1, 1), 40), 0.145),
+    (GEMM, conv((5, 5), 20, (1, 1), 7), 0.95),
     (GEMM, conv((16, 16), 32, (1, 1), 64, 2), 0.25),
     (GEMM, conv((49, 10), 1, (10, 4), 64, 2), 0.27),
     (GEMM, conv((96, 96), 3, (3, 3), 8, 2), 0.42),
     (GEMM, conv((32, 32), 3, (3, 3), 16), 0.34),
     (GEMM, conv((28, 28), 1, (5, 5), 6, 1, "VALID"), 1.2),
-    (GEMM, conv((10, 10), 24, (5, 5), 32), 0.2),
-    (GEMM, conv((9, 9), 12, (3, 3), 10, act="RELU6"), 0.6),
+    (GEMM, conv((10, 10), 24, (5, 5), 32), 0.145),
+    (GEMM, conv((9, 9), 12, (3, 3), 10, act="RELU6"), 0.37),
     (TAPS, conv((32, 32), 16, (3, 3), 16), 0.12),
     (TAPS, conv((16, 16), 32, (3, 3), 32, act="NONE"), 0.115),
     (TAPS, conv((8, 8), 64, (3, 3), 64), 0.11),
@@ -259,7 +305,7 @@ SPEED: list[tuple[str, Graph, float]] = [
     (TAPS, conv((20, 20), 12, (3, 3), 8), 0.2),
     (TAPS, conv((14, 14), 16, (3, 3), 16, 1, "VALID"), 0.13),
     (TAPS, conv((5, 5), 96, (3, 3), 32), 0.19),
-    (TAPS, conv((40, 12), 16, (3, 3), 8, 2), 0.16),
+    (TAPS, conv((40, 12), 16, (3, 3), 8, 2), 0.23),
     (TAPS, conv((11, 13), 33, (3, 3), 12, act="RELU6"), 0.3),
     (PATCHES, depthwise_conv((25, 5), 64), 0.63),
     (PATCHES, depthwise_conv((48, 48), 8), 0.53),
@@ -274,25 +320,39 @@ SPEED: list[tuple[str, Graph, float]] = [
     (PATCHES, depthwise_conv((10, 9), 20, 1, "VALID"), 0.9),
     (PATCHES, depthwise_conv((15, 11), 40, 2, "VALID", "RELU6"), 1.4),
     (PATCHES, depthwise_conv((2, 30), 16), 0.65),
-    (ROWS, dense(1, 128, 128), 0.165),
+    (LANES, depthwise_conv((25, 5), 64), 1.85),
+    (LANES, depthwise_conv((12, 12), 64, 2, act="NONE"), 1.9),
+    (LANES, depthwise_conv((10, 10), 32, taps=5), 1.3),
+    (LANES, depthwise_conv((14, 14), 20, 2, taps=5, act="RELU6"), 1.75),
+    (LANES, depthwise_conv((7, 7), 96, taps=7), 0.85),
+    (LANES, depthwise_conv((1, 1), 256), 0.9),
+    (LANES, depthwise_conv((1, 16), 16), 1.65),
+    (LANES, depthwise_conv((30, 30), 3, taps=5), 4.9),
+    (LANES, depthwise_conv((20, 20), 8, padding="VALID", taps=4), 2.3),
+    (LANES, depthwise_conv((9, 9), 48, taps=2), 3.0),
+    (LANES, depthwise_conv((13, 11), 33, 3), 2.35),
+    (LANES, depthwise_conv((6, 6), 128, 2), 1.75),
+    (ROWS, dense(1, 128, 128), 0.17),
     (ROWS, dense(1, 640, 128), 0.145),
     (ROWS, dense(1, 128, 640), 0.17),
-    (ROWS, dense(1, 8, 128), 0.85),
-    (ROWS, dense(1, 128, 8, "NONE"), 0.26),
-    (ROWS, dense(1, 64, 12, "NONE"), 0.4),
-    (ROWS, dense(1, 256, 2, "NONE"), 0.8),
-    (ROWS, dense(2, 100, 30), 0.35),
-    (ROWS, dense(3, 64, 64), 0.2),
+    (ROWS, dense(1, 8, 128), 0.88),
+    (ROWS, dense(1, 128, 8, "NONE"), 0.31),
+    (ROWS, dense(1, 64, 12, "NONE"), 0.45),
+    (ROWS, dense(1, 256, 2, "NONE"), 0.88),
+    (ROWS, dense(2, 100, 30), 0.26),
+    (ROWS, dense(3, 64, 64), 0.21),
     (ROWS, dense(1, 1024, 10), 0.25),
-    (ROWS, dense(1, 37, 37, "NONE"), 0.5),
+    (ROWS, dense(1, 37, 37, "NONE"), 0.45),
     (ROWS, dense(1, 400, 120, "RELU6"), 0.16),
     (GEMM, dense(4, 64, 64), 0.17),
-    (GEMM, dense(16, 100, 50), 0.25),
+    (GEMM, dense(16, 100, 50), 0.19),
 ]
 
 
 def test_instructions_as_predicted(images_of: Callable[[str, str], Image]) -> None:
-    cases = [Case(mve_kernel(graph.nodes[0].op, function), graph, random_inputs(graph, 0)) for function, graph, _ in SPEED]
+    cases = [
+        Case(mve_kernel(graph.nodes[0].op, function), graph, random_inputs(graph, 0)) for function, graph, _ in SPEED
+    ]
     counted = run(images_of("gcc", "-O2"), FUNCTIONS, cases)
     if not counted:
         pytest.skip("QEMU cannot count here: no native compiler for its plugin")
@@ -303,5 +363,81 @@ def test_instructions_as_predicted(images_of: Callable[[str, str], Image]) -> No
         per_mac = instructions / all_ops()[layer.op].macs(layer)
         if not 0.9 <= predicted / instructions <= 1.1 or per_mac > most:
             shape = f"{function} {layer.input(0).shape} -> {layer.output.shape}"
-            wrong.append(f"{shape}: {instructions}, predicted {predicted / instructions:.2f} of that, {per_mac:.3f} per MAC")
+            wrong.append(
+                f"{shape}: {instructions}, predicted {predicted / instructions:.2f} of that, {per_mac:.3f} per MAC"
+            )
     assert not wrong, "\n".join(wrong)
+
+
+# Choice
+
+
+def chosen(graph: Graph, cpu_name: str = "cortex-m55") -> str:
+    return lower(graph, CPUS[cpu_name], "speed").steps[0].kernel.function
+
+
+CHOICES = [
+    (conv((12, 12), 32, (1, 1), 64), GEMM),
+    (conv((12, 12), 32, (3, 3), 64), TAPS),
+    (conv((12, 12), 3, (3, 3), 16), GEMM),
+    (conv((12, 12), 16, (5, 5), 16), GEMM),
+    (conv((12, 2), 16, (3, 3), 16), GEMM),
+    (depthwise_conv((12, 12), 32), PATCHES),
+    (depthwise_conv((12, 12), 32, 2), PATCHES),
+    (depthwise_conv((12, 12), 32, taps=5), LANES),
+    (depthwise_conv((1, 12), 32), LANES),
+    (dense(1, 64, 64), ROWS),
+    (dense(4, 64, 64), GEMM),
+]
+
+
+@pytest.mark.parametrize(("graph", "function"), CHOICES)
+def test_chosen_on_cores_with_helium_only(graph: Graph, function: str) -> None:
+    for name, cpu in CPUS.items():
+        assert (chosen(graph, name) == function) == ("mve" in cpu.features)
+        assert chosen(graph, name).endswith("_mve") == ("mve" in cpu.features)
+
+
+def test_left_shifts_and_computed_constants_fall_back() -> None:
+    left = layers.with_tensor(conv((4, 4), 8, (1, 1), 8), 1, quantization=Quantization((2.0,), (0,)))
+    grouped = conv((4, 4), 8, (1, 1), 8)
+    data = grouped.tensors[1].data
+    assert data is not None
+    grouped = layers.with_tensor(grouped, 1, shape=(8, 1, 1, 4), data=np.ascontiguousarray(data[..., :4]))
+    dilated = layers.with_attributes(conv((8, 8), 8, (3, 3), 8), dilation=(2, 2))
+    computed = conv((4, 4), 8, (1, 1), 8)
+    tensors = tuple(replace(t, data=None) if i == 1 else t for i, t in enumerate(computed.tensors))
+    computed = replace(computed, tensors=tensors, inputs=(0, 1), input_names=("input", "filter"))
+    for graph in (left, grouped, dilated, computed):
+        layer = next(graph.layers())
+        assert problems(layer) == []
+        assert not mve_kernel("CONV_2D", GEMM).applies(layer)
+        assert not mve_kernel("CONV_2D", TAPS).applies(layer)
+    shifted = next(graph for name, graph in all_ops()["FULLY_CONNECTED"].cases() if name == "filter zero point")
+    assert not mve_kernel("FULLY_CONNECTED", ROWS).applies(next(shifted.layers()))
+
+
+@pytest.mark.parametrize(
+    ("function", "graph", "most"),
+    [
+        (GEMM, conv((4, 4), 64, (1, 1), 64), 64 * 64 + 12 * 64),
+        (TAPS, conv((8, 8), 64, (3, 3), 64), 9 * 64 * 64 + 16 * 64),
+        (PATCHES, depthwise_conv((8, 8), 64), 28 * 64),
+        (LANES, depthwise_conv((8, 8), 64, taps=5), (25 + 12) * 64),
+        (ROWS, dense(1, 64, 64), 64 * 64 + 12 * 64),
+    ],
+)
+def test_weights_take_about_one_byte_each(function: str, graph: Graph, most: int) -> None:
+    (stream,) = mve_kernel(graph.nodes[0].op, function).bind(next(graph.layers())).constants
+    assert stream.values.nbytes == most
+
+
+def test_needs_the_right_flags(tmp_path: Path) -> None:
+    """Compiled for a core without Helium, each file stops with an #error that names the flag."""
+    if not isinstance(try_kind("gcc", CPUS["cortex-m33"]), Toolchain):
+        pytest.skip(f"no gcc: {install_line('gcc', CPUS['cortex-m33'])}")
+    functions = sorted(path.stem for path in (resource("runtime_c") / "kernels" / "cortex_m_mve").iterdir())
+    assert set(FUNCTIONS) < set(functions)
+    for function in functions:
+        with pytest.raises(ToolError, match="compile with -mcpu=cortex-m55"):
+            compile_objects(runtime_files({function: "cortex_m_mve"}), CPUS["cortex-m33"], toolchain="gcc")

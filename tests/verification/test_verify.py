@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Broken C is caught and located: the comparison outside the program names the first layer and element that differ."""
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tinyc
-from tinyc import reference, verification
-from tinyc.errors import MismatchError, ModelError, ToolError, UsageError
+from tinyc import reference, targets, verification
+from tinyc.errors import MismatchError, ModelError, ToolError
 from tinyc.graph import Array, Graph, Quantization, Tensor, single_node_graph
 from tinyc.importers.tflite import load
 from tinyc.passes import run_passes
@@ -23,13 +24,29 @@ GRAPH = run_passes(load(KWS))
 COUNT, SEED = 4, 5
 INPUTS = make_inputs(GRAPH, COUNT, SEED)
 
-#: The build is for the Cortex-M3, whose kernels are all portable, so that this computer can run it too.
+#: The build is for the Cortex-M3 with portable kernels, so that this computer can run it too.
 BOARD = "bluepill"
 ENGINES = [
     pytest.param(name, marks=pytest.mark.skipif(reason is not None, reason=f"{name}: {reason}"))
     for name in ("host", "unicorn", "qemu")
     for reason in [why_unusable(name, find_cpu("cortex-m3"))]
 ]
+
+
+@contextlib.contextmanager
+def portable_kernels() -> Iterator[None]:
+    """Every core computes with the portable kernels, as it does until its instruction set gets some of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "instruction_sets", lambda: {"generic": frozenset()})
+        targets.kernels_for.cache_clear()
+        yield
+    targets.kernels_for.cache_clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _portable() -> Iterator[None]:
+    with portable_kernels():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -271,12 +288,6 @@ def test_a_build_of_another_version_is_not_compared(project: Path) -> None:
     edit(project / "report.json", r'"tinyc": "[^"]*"', '"tinyc": "9.9.9"')
     with pytest.raises(ModelError, match=r"tinyc 9\.9\.9, whose kernels differ"):
         check(project, "host")
-
-
-def test_a_project_with_kernels_for_one_core_is_not_run_natively(tmp_path: Path) -> None:
-    tinyc.compile(KWS, board="nucleo_f446re", optimize="speed", verify="none").write(tmp_path / "m4")
-    with pytest.raises(UsageError, match="kernels for Arm Cortex-M4"):
-        tinyc.verify(tmp_path / "m4", emulator="host")
 
 
 def test_scalars_and_floats_in_messages() -> None:

@@ -14,6 +14,9 @@ from .._packed_pixels import Channel
 #: Bit of the word that ends a channel: its results need the sign of the accumulator for rounding.
 SIGNED = 1 << 30
 
+#: Words of a record after the flags: multiplier and rounding term.
+RECORD = 2
+
 #: Right shifts for which `_threshold_record` looks for a rounding term, and how far from the usual one, nearest first.
 SEARCHED_SHIFTS = range(2, 21)
 _AROUND = np.array(sorted(range(-1024, 1025), key=abs), np.int64)

@@ -7,7 +7,7 @@ from ...graph import Layer
 from ...ops._fixed_point import activation_range
 from ...program import Binding
 from .. import Kernel, _packed_pixels
-from ._requantize import record
+from ._requantize import RECORD, record
 
 
 def applies(layer: Layer) -> bool:
@@ -18,7 +18,7 @@ def applies(layer: Layer) -> bool:
 def bind(layer: Layer) -> Binding:
     p = _packed_pixels.product(layer)
     assert p is not None
-    return _packed_pixels.bind(layer, p, _packed_pixels.stream(p, record))
+    return _packed_pixels.bind(layer, p, _packed_pixels.stream(p, record), RECORD)
 
 
 def cost(layer: Layer) -> float:

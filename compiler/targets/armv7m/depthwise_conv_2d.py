@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...graph import Layer
 from ...program import Binding
 from .. import Kernel, _packed_pixels, _packed_planes
-from ._requantize import record
+from ._requantize import RECORD, record
 
 
 def _applies(layer: Layer) -> bool:
@@ -14,7 +14,7 @@ def _applies(layer: Layer) -> bool:
 
 
 def _bind(layer: Layer) -> Binding:
-    return _packed_planes.bind(layer, record)
+    return _packed_planes.bind(layer, record, RECORD)
 
 
 def _cost(layer: Layer) -> float:

@@ -178,7 +178,10 @@ class Channels:
     def dead(self) -> Array:
         """Channels whose requantized accumulator is 0 for every input: multiplier 0, or shifted out completely."""
         high = self.bound * self.multiplier // (1 << 31) + 1
-        return (self.multiplier == 0) | ((self.right > 0) & (high < (np.int64(1) << np.maximum(self.right, 0)) // 2))
+        dead: Array = (self.multiplier == 0) | (
+            (self.right > 0) & (high < (np.int64(1) << np.maximum(self.right, 0)) // 2)
+        )
+        return dead
 
 
 def constant(layer: Layer) -> bool:

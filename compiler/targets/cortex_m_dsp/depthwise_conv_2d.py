@@ -57,8 +57,8 @@ def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool) -> float:
     turns = -(-pairs // unrolled)
     line = 8 + (pair + 5 * signed) * pairs + (13 + 3 * signed) * rest + (5 + 3 * turns if turns > 1 else 0)
     lines = layer.output.elements // p.columns.output
-    shared = 160.0 + 40.0 * w.groups + 53.0 * w.bands + 92.0 * w.calls + 9.0 * w.lines + 25.0 * w.quads
-    moves = 17.0 * w.moves + 0.5 * w.moved + 6.5 * w.gathered + CLAMP * w.clamped
+    shared = 160.0 + 42.0 * w.groups + 66.0 * w.bands + 92.0 * w.calls + 9.0 * w.lines + 25.0 * w.quads
+    moves = 17.0 * w.moves + 0.5 * w.moved + 6.2 * w.gathered + CLAMP * w.clamped
     return shared + moves + 46.0 * w.channels + float(lines * line)
 
 
@@ -116,17 +116,15 @@ def _instructions_any(layer: Layer, p: _planes.Planes) -> float:
     turns = -(-p.columns.output // 4)
     line = turns * (36 + p.lines.taps * (4 + steps * (6 if one else 9))) + (10, 3, 5, 8)[p.columns.output % 4]
     lines = layer.output.elements // p.columns.output
-    widened = 90.0 + p.lines.taps * (8.5 + steps * (14.1 if one else 11.2))
-    shared = 110.0 + 57.0 * w.groups + 12.0 * w.calls + 13.0 * w.lines + 25.0 * w.quads
-    moves = 56.0 * w.moves + 0.5 * w.moved + 5.6 * w.gathered + CLAMP * w.clamped
+    widened = 95.0 + p.lines.taps * (2.0 + steps * (9.0 if one else 5.0))
+    shared = 90.0 + 70.0 * w.groups + 14.0 * w.lines + 25.0 * w.quads
+    moves = 86.0 * w.moves + 0.5 * w.moved + 6.0 * w.gathered + CLAMP * w.clamped
     return shared + moves + widened * w.channels + float(lines * line)
 
 
 def _applies(layer: Layer) -> bool:
     return (
-        _fits(layer)
-        and _planes_any(layer) is not None
-        and _planes.signed(_planes.channels(layer, False)) is not None
+        _fits(layer) and _planes_any(layer) is not None and _planes.signed(_planes.channels(layer, False)) is not None
     )
 
 

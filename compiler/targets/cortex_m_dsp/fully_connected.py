@@ -16,7 +16,8 @@ def _rows(layer: Layer) -> int:
     return layer.output.elements // layer.input(1).shape[0]
 
 
-def _product(layer: Layer) -> _stream.Product:
+def product(layer: Layer) -> _stream.Product:
+    """The layer as a matrix product."""
     weights = layer.input(1)
     assert weights.data is not None
     multiplier, shift = multipliers(layer)
@@ -26,14 +27,15 @@ def _product(layer: Layer) -> _stream.Product:
     )
 
 
-def _applies(layer: Layer) -> bool:
+def applies(layer: Layer) -> bool:
+    """Whether weights and bias are constant and the kernels are exact for them."""
     weights, bias = layer.input(1), layer.optional(2)
     constant = weights.constant and (bias is None or bias.constant)
-    return constant and weights.zero_point == 0 and _stream.exact(_product(layer))
+    return constant and weights.zero_point == 0 and _stream.exact(product(layer))
 
 
 def _bind(layer: Layer) -> Binding:
-    return _stream.bind(layer, _product(layer))
+    return _stream.bind(layer, product(layer))
 
 
 def _cost(layer: Layer) -> float:
@@ -41,4 +43,4 @@ def _cost(layer: Layer) -> float:
     return _stream.cost(layer, _rows(layer), units, depth)
 
 
-KERNELS = (Kernel("tinyc_conv_1x1_s8_dsp", "FULLY_CONNECTED", _bind, _cost, _applies, isa="cortex_m_dsp"),)
+KERNELS = (Kernel("tinyc_conv_1x1_s8_dsp", "FULLY_CONNECTED", _bind, _cost, applies, isa="cortex_m_dsp"),)

@@ -18,7 +18,7 @@ Multipliers = Callable[[Layer], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Channels:
-    """Per output channel, int64: `bias` with the input offset folded in, `multiplier`, `shift` (0 to -31).
+    """Per output channel, int64: `bias`, mostly with the input offset folded in, `multiplier`, `shift` (0 to -31).
 
     `ties`: whether rounding of negative values matters, see tinyc_mve.h.
     """

@@ -115,15 +115,17 @@ def bind(layer: Layer, lines: Lines, weights: Array, channels: Channels) -> Bind
 
 
 def cost(layer: Layer, lines: Lines) -> float:
-    """Instructions of tinyc_depthwise_conv_3x3_s8_mve."""
-    places, tie = lines.place.output, 1 if clamps(layer)[0] < layer.output.zero_point else 0
+    """Instructions of tinyc_depthwise_conv_3x3_s8_mve; those of the assembly are counted, the rest fitted."""
+    outputs, tie = lines.place.output, 1 if clamps(layer)[0] < layer.output.zero_point else 0
+    rest = outputs % 4
     if lines.stride == 1:
         strips = -(-lines.line.output // 2)
-        channel = places // 4 * (27 + 2 * tie) + (places % 4 + 1) // 2 * (15 + tie) + 16 + 4 * (places % 4 > 0)
+        channel = 16 + tie + outputs // 4 * (27 + 2 * tie) + (5 + (rest + 1) // 2 * (16 + tie) if rest else 0)
     else:
         strips = lines.line.output
-        channel = -(-places // 4) * (20 + tie) + 18 + 4 * (places % 4 > 0)
+        channel = 11 + tie + max(outputs // 4, 1) * (20 + tie) + (22 + tie if rest and outputs > 4 else 0)
     groups = -(-lines.channels // 16)
-    transposed = groups * (14 * lines.place.input + 60)
-    cost = lines.batches * strips * (120 + lines.channels * channel + transposed)
-    return cost + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)
+    passes = -(-lines.channels // lines.pass_channels)
+    strip = passes * 145 + groups * (95 + 14 * min(lines.place.input, lines.places)) + lines.channels * channel
+    total = lines.batches * strips * strip + lines.scratch / 4 + 280
+    return total + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)

@@ -41,7 +41,7 @@ def _bind(layer: Layer) -> Binding:
 
 def _cost(layer: Layer) -> float:
     size = layer.output.elements
-    return 100 + 3.5 * size + (90 if size % 8 else 0) + (0.6 * size if is_clamped(layer) else 0.0)
+    return 110 + 3.5 * size + (220 if size % 8 else 0) + (0.6 * size if is_clamped(layer) else 0.0)
 
 
 KERNELS = (Kernel("tinyc_add_s8_mve", "ADD", _bind, _cost, _applies, isa="cortex_m_mve"),)

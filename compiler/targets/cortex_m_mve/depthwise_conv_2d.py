@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DEPTHWISE_CONV_2D for Helium."""
+"""DEPTHWISE_CONV_2D for Helium: a kernel for filters up to 3x3, and one for all others."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from ...graph import Array, Layer
 from ...ops._convolution import axes, multipliers
 from ...program import Binding
 from .. import Kernel
-from . import _channels, _patches
+from . import _channels, _lanes, _patches
 
 
 def _weights(layer: Layer) -> Array:
     """[ky, kx, channel]."""
     data = layer.input(1).data
     assert data is not None
-    return data[0]
+    weights: Array = data[0]
+    return weights
 
 
 def _orientations(layer: Layer) -> list[_patches.Lines]:
@@ -43,4 +46,19 @@ def _cost(layer: Layer) -> float:
     return _patches.cost(layer, _best(layer))
 
 
-KERNELS = (Kernel("tinyc_depthwise_conv_3x3_s8_mve", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),)
+def _applies_any(layer: Layer) -> bool:
+    return layer.input(0).shape[3] <= _lanes.CHANNEL_LIMIT and _channels.takes(layer, multipliers)
+
+
+def _bind_any(layer: Layer) -> Binding:
+    weights = _weights(layer)
+    unfolded = np.zeros((weights.shape[-1], 1), np.int8)
+    return _lanes.bind(layer, weights, _channels.channels(layer, unfolded, *multipliers(layer)))
+
+
+KERNELS = (
+    Kernel("tinyc_depthwise_conv_3x3_s8_mve", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),
+    Kernel(
+        "tinyc_depthwise_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_any, _lanes.cost, _applies_any, isa="cortex_m_mve"
+    ),
+)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ADD and SUB share one kernel."""
+"""ADD and SUB share two kernels: one for any shapes, and a faster one for equal shapes and most scales."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ...graph import Layer
 from ...ops._additive import RealMultipliers, quantized
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Input, Output, Params, ParamsPointer
-from .. import Kernel
+from .. import Kernel, _weighted_sum
 from ._broadcast import broadcast_fields, in_place
 
 
@@ -42,3 +42,12 @@ def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
         return Binding(args, params, (shape,), in_place=in_place(layer))
 
     return Kernel("tinyc_add_s8", op, bind, lambda layer: 60.0 * layer.output.elements)
+
+
+def weighted_sum_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
+    """`tinyc_weighted_sum_s8` for ADD (`sign` 1) or SUB (`sign` -1)."""
+
+    def cost(layer: Layer) -> float:
+        return 30.0 + 21.0 * layer.output.elements
+
+    return _weighted_sum.kernel("tinyc_weighted_sum_s8", "generic", op, multipliers, sign, cost)

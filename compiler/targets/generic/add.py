@@ -2,6 +2,9 @@
 """ADD in portable C."""
 
 from ...ops._additive import add_multipliers
-from ._additive import additive_kernel
+from ._additive import additive_kernel, weighted_sum_kernel
 
-KERNELS = (additive_kernel("ADD", add_multipliers, 1),)
+KERNELS = (
+    additive_kernel("ADD", add_multipliers, 1),
+    weighted_sum_kernel("ADD", add_multipliers, 1),
+)

@@ -2,6 +2,9 @@
 """SUB in portable C: ADD with a negative sign."""
 
 from ...ops._additive import sub_multipliers
-from ._additive import additive_kernel
+from ._additive import additive_kernel, weighted_sum_kernel
 
-KERNELS = (additive_kernel("SUB", sub_multipliers, -1),)
+KERNELS = (
+    additive_kernel("SUB", sub_multipliers, -1),
+    weighted_sum_kernel("SUB", sub_multipliers, -1),
+)

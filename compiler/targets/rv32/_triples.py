@@ -12,10 +12,10 @@ from functools import lru_cache
 import numpy as np
 
 from ...graph import Array, Layer
-from ...ops._convolution import Axis, axes
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from .. import _windows
 from .._filters import Filters, filters
-from .._rounding import SHIFT, Rounding, rounding
+from .._rounding import Rounding, rounding, words
 
 #: Channels of a block, pixels of a pass, and the multiple that a filter's depth is padded to.
 CHANNELS, PIXELS, UNROLLED = 4, 6, 4
@@ -70,17 +70,9 @@ def _segments(weights: Array) -> tuple[int, int]:
     raise AssertionError("four products are below 2^17")
 
 
-def is_direct(layer: Layer) -> bool:
-    """Whether the patches are the input's pixels (or rows) in order."""
-    if layer.op == "FULLY_CONNECTED":
-        return True
-    return layer.input(1).shape[1:3] == (1, 1) and tuple(layer.attributes["stride"]) == (1, 1)
-
-
 def scratch(layer: Layer, p: Plan) -> int:
     """Bytes: the packed patches of six pixels, and rows of padded patches."""
-    row = 0 if is_direct(layer) else layer.input(1).shape[2] * layer.input(1).shape[3]
-    return p.depth * 16 + 4 * row
+    return p.depth * 16 + (0 if _windows.is_direct(layer) else 4 * _windows.row(layer))
 
 
 def pack(p: Plan) -> Array:
@@ -90,38 +82,30 @@ def pack(p: Plan) -> Array:
     weights = np.zeros((blocks * CHANNELS, p.depth), np.int8)
     weights[: f.live, : f.depth] = f.weights
     bytes_first = np.ascontiguousarray(weights.reshape(blocks, CHANNELS, p.depth).transpose(0, 2, 1))
-    words = bytes_first.view("<i4").reshape(blocks, p.depth).astype(np.int64)
+    packed = bytes_first.view("<i4").reshape(blocks, p.depth).astype(np.int64)
     following = np.append(f.index[1:], f.count)
     steps = PIXELS * f.count - (following - f.index)
     records = np.zeros((blocks * CHANNELS, 5), np.int64)
     start = (f.bias << r.sum_shift) + (1 << 31)
     records[: f.live] = np.stack([start, r.multiplier, r.rounding, r.shift, steps], axis=1)
-    table = np.concatenate([words, records.reshape(blocks, CHANNELS * 5)], axis=1).reshape(-1)
+    table = np.concatenate([packed, records.reshape(blocks, CHANNELS * 5)], axis=1).reshape(-1)
     constants = [index << 8 | value & 0xFF for index, value in f.constants]
-    return (np.append(constants, table).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    return words(np.append(constants, table).astype(np.int64))
 
 
 def bind(layer: Layer) -> Binding:
     """The call of tinyc_conv_2d_s8_rv32."""
     p = plan(layer)
     assert p is not None
-    f = p.filters
     params = Params(
-        "tinyc_conv_2d_triples_params",
+        "tinyc_conv_2d_patches_params",
         {
-            **_geometry(layer),
-            "output_depth": f.count,
-            "live": f.live,
-            "first": int(f.index[0]),
-            "constants": len(f.constants),
-            "input_zero_point": layer.input(0).zero_point,
-            "activation_min": f.low,
-            "activation_max": f.high,
-            "direct": int(is_direct(layer)),
-            "segment": p.segment,
-            "segments": p.segments,
+            **_windows.fields(layer, p.filters),
             "sum_shift": p.rounding.sum_shift,
             "negative": p.rounding.negative,
+            "segment": p.segment,
+            "segments": p.segments,
+            "pass": 0,
         },
     )
     return Binding(
@@ -130,28 +114,6 @@ def bind(layer: Layer) -> Binding:
         constants=(Constant("stream", pack(p)),),
         scratch=scratch(layer, p),
     )
-
-
-def _geometry(layer: Layer) -> dict[str, int]:
-    """Sizes of input, filter and output; a FULLY_CONNECTED layer's rows are the pixels of a row."""
-    if layer.op == "FULLY_CONNECTED":
-        units, depth = layer.input(1).shape
-        rows = layer.output.elements // units
-        batches, height, width = 1, Axis(1, 1, 1, 1, 1, 0), Axis(rows, 1, 1, 1, rows, 0)
-    else:
-        batches, _, _, depth = layer.input(0).shape
-        height, width = axes(layer)
-    geometry = {"batches": batches, "input_depth": depth}
-    for name, axis in (("height", height), ("width", width)):
-        geometry |= {
-            f"input_{name}": axis.input,
-            f"filter_{name}": axis.taps,
-            f"output_{name}": axis.output,
-            f"stride_{name}": axis.stride,
-            f"dilation_{name}": axis.dilation,
-            f"pad_{name}": axis.pad,
-        }
-    return geometry
 
 
 def applies(layer: Layer) -> bool:

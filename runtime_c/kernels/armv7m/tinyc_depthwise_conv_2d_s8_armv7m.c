@@ -181,7 +181,8 @@ static void band(const tinyc_depthwise_packed_params *p, const int8_t *input, co
                  int8_t *output, uint32_t *x) {
     const int32_t stride = 4 * p->dilation_height * p->plane_columns;
     const int32_t *next = stream + p->constants;
-    int32_t source = -1;
+    int32_t source = 0;    /* input channel, whose outputs are channels up to `source_end` */
+    int32_t source_end = 0;
     frame f;
     f.to_lower = (lower - upper) * p->output_width * p->output_depth;
     f.output_step = p->output_depth;
@@ -193,9 +194,11 @@ static void band(const tinyc_depthwise_packed_params *p, const int8_t *input, co
         const int32_t index = next[0] >> 16;
         const int32_t taps = next[0] & 0xffff;
         const int32_t sums = (p->core != 0 ? 3 : 0) + taps / 2;
-        if (index / p->depth_multiplier != source) {
-            source = index / p->depth_multiplier;
-            tinyc_plane(p, input + source, upper * p->stride_height - p->pad_height, lower * p->stride_height - p->pad_height, x);
+        if (index >= source_end) {
+            for (; index >= source_end; source++) {
+                source_end += p->depth_multiplier;
+            }
+            tinyc_plane(p, input + source - 1, upper * p->stride_height - p->pad_height, lower * p->stride_height - p->pad_height, x);
         }
         f.output = output + upper * f.output_row + index;
         f.row_end = f.output + f.output_row;

@@ -139,27 +139,44 @@ static TINYC_DSP_ASSEMBLY void lines_any(const frame *f __attribute__((unused)))
     LINES(STEP_ANY);
 }
 
-/* Twice `high` over `low`. Compilers do not find this instruction. */
-static inline int32_t pair(uint32_t low, uint32_t high) {
-    int32_t result;
-    __asm("pkhbt %0, %1, %2, lsl #17" : "=r"(result) : "r"(low), "r"(high));
-    return result;
+/* `count` filter lines of `steps` pairs of weights, widened and doubled: w0 w1, w2 w3, ... */
+static TINYC_DSP_ASSEMBLY void widen(const int8_t *from __attribute__((unused)), int32_t *to __attribute__((unused)),
+                                     int32_t count __attribute__((unused)), int32_t steps __attribute__((unused))) {
+    __asm volatile(
+        "push {r4, r6, r7, lr}\n\t"
+        "mul r4, r2, r3\n"
+        "1:\n\t"
+        "ldrsb r6, [r0], #1\n\t"
+        "ldrsb r7, [r0], #1\n\t"
+        "lsl r6, r6, #1\n\t"
+        "pkhbt r6, r6, r7, lsl #17\n\t"
+        "str r6, [r1], #4\n\t"
+        "subs r4, r4, #1\n\t"
+        "bne 1b\n\t"
+        "pop {r4, r6, r7, pc}\n\t");
 }
 
-/* `count` filter lines of `steps` pairs of weights, widened and doubled: w0 w1, w2 w3, ... and where `odd`, between them 0 w0, w1 w2, ... */
-static TINYC_DSP_SMALL void widen(const int8_t *from, int32_t *to, int32_t count, int32_t steps, int32_t odd) {
-    for (; count != 0; count--) {
-        uint32_t before = 0;
-        for (const int8_t *const end = from + 2 * steps; from != end; from += 2) {
-            const uint32_t first = (uint32_t)from[0];
-            const uint32_t second = (uint32_t)from[1];
-            *to++ = pair(first << 1, second);
-            if (odd) {
-                *to++ = pair(before, first);
-            }
-            before = second << 1;
-        }
-    }
+/* The same, between them those for the next column: 0 w0, w1 w2, ... */
+static TINYC_DSP_ASSEMBLY void widen_twice(const int8_t *from __attribute__((unused)), int32_t *to __attribute__((unused)),
+                                           int32_t count __attribute__((unused)), int32_t steps __attribute__((unused))) {
+    __asm volatile(
+        "push {r4-r8, lr}\n"
+        "1:\n\t"
+        "mov r4, r3\n\t"
+        "mov r5, #0\n"
+        "2:\n\t"
+        "ldrsb r6, [r0], #1\n\t"
+        "ldrsb r7, [r0], #1\n\t"
+        "pkhbt r5, r5, r6, lsl #17\n\t"
+        "lsl r6, r6, #1\n\t"
+        "pkhbt r8, r6, r7, lsl #17\n\t"
+        "strd r8, r5, [r1], #8\n\t"
+        "lsl r5, r7, #1\n\t"
+        "subs r4, r4, #1\n\t"
+        "bne 2b\n\t"
+        "subs r2, r2, #1\n\t"
+        "bne 1b\n\t"
+        "pop {r4-r8, pc}\n\t");
 }
 
 /* The output lines of some channels. */
@@ -186,7 +203,7 @@ static TINYC_DSP_SMALL void lines(const tinyc_planes_call *call) {
     for (int32_t channel = 0; channel < call->channels; channel++) {
         const int8_t *const weights = (const int8_t *)record;
         const int32_t shift = weights[p->filter_lines * steps * 2];
-        widen(weights, call->spare, p->filter_lines, steps, odd);
+        (odd ? widen_twice : widen)(weights, call->spare, p->filter_lines, steps);
         record += p->record_words;
         f.bias[0] = record[-2];
         f.bias[1] = record[-2];

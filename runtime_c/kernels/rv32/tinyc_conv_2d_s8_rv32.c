@@ -3,6 +3,7 @@
 
 #include "tinyc_fixed_point.h"
 #include "tinyc_triples.h"
+#include "tinyc_windows.h"
 
 #if !defined(__riscv_mul) || __riscv_xlen != 32
 #error "tinyc_conv_2d_s8_rv32.c needs RV32 with multiplication: compile with -march=rv32im, rv32imc or the like"
@@ -284,80 +285,28 @@ static __attribute__((naked, noinline)) int8_t *products(const request *r __attr
         "ret\n\t");
 }
 
-/* Where the window of an output pixel begins; may be outside the image. */
-typedef struct {
-    const int8_t *image;
-    int32_t row;
-    int32_t column;
-} window;
-
-/* An output pixel. */
-typedef struct {
-    const int8_t *image;
-    int32_t row;
-    int32_t column;
-} position;
-
-/* The windows of the next `count` output pixels, 1 to 6; the last one again where there are fewer. */
-static void next_windows(const tinyc_conv_2d_triples_params *p, position *at, int32_t count, window *windows) {
-    for (int32_t i = 0; i < count; i++) {
-        windows[i].image = at->image;
-        windows[i].row = at->row * p->stride_height - p->pad_height;
-        windows[i].column = at->column * p->stride_width - p->pad_width;
-        at->column++;
-        if (at->column == p->output_width) {
-            at->column = 0;
-            at->row++;
-            if (at->row == p->output_height) {
-                at->row = 0;
-                at->image += p->input_height * p->input_width * p->input_depth;
+/* Packs the windows of one triple. `lines` is a row of the input's zero point and room for three more. */
+static void pack_windows(const tinyc_conv_2d_patches_params *p, tinyc_window *windows, int8_t *lines, uint32_t *x) {
+    const int32_t run = p->filter_width * p->input_depth;
+    const int32_t pitch = p->dilation_height * p->input_width * p->input_depth;
+    for (int32_t tap = 0; tap < p->filter_height; tap++) {
+        const int8_t *rows[3];
+        for (int32_t i = 0; i < 3; i++) {
+            rows[i] = windows[i].source;
+            if (rows[i] != NULL) {
+                windows[i].source = rows[i] + pitch;
+            } else {
+                rows[i] = tinyc_window_row(p, &windows[i], tap, lines, lines + (i + 1) * run);
             }
         }
-    }
-    for (int32_t i = count; i < PIXELS; i++) {
-        windows[i] = windows[count - 1];
-    }
-}
-
-/* One row of a window, filter_width * input_depth bytes: in the image where it is there in one piece, else put together in `line`.
- * `outside` is a row of the input's zero point. */
-static const int8_t *window_row(const tinyc_conv_2d_triples_params *p, const window *w, int32_t tap, const int8_t *outside,
-                                int8_t *line) {
-    const int32_t depth = p->input_depth;
-    const int32_t row = w->row + tap * p->dilation_height;
-    const int32_t last = w->column + (p->filter_width - 1) * p->dilation_width;
-    if (row < 0 || row >= p->input_height) {
-        return outside;
-    }
-    const int8_t *const source = w->image + row * p->input_width * depth;
-    if (p->dilation_width == 1 && w->column >= 0 && last < p->input_width) {
-        return source + w->column * depth;
-    }
-    int8_t *out = line;
-    for (int32_t column = w->column; column <= last; column += p->dilation_width) {
-        const int8_t *const from = column >= 0 && column < p->input_width ? source + column * depth : outside;
-        for (int32_t i = 0; i < depth; i++) {
-            *out++ = from[i];
-        }
-    }
-    return line;
-}
-
-/* Packs the windows of one triple. `lines` is a row of the input's zero point and room for three more. */
-static void pack_windows(const tinyc_conv_2d_triples_params *p, const window *windows, int8_t *lines, uint32_t *x) {
-    const int32_t run = p->filter_width * p->input_depth;
-    for (int32_t tap = 0; tap < p->filter_height; tap++) {
-        const int8_t *const a = window_row(p, &windows[0], tap, lines, lines + run);
-        const int8_t *const b = window_row(p, &windows[1], tap, lines, lines + 2 * run);
-        const int8_t *const c = window_row(p, &windows[2], tap, lines, lines + 3 * run);
-        tinyc_triples_pack(a, b, c, run, x);
+        tinyc_triples_pack(rows[0], rows[1], rows[2], run, x);
         x += TINYC_TRIPLE_STRIDE * run;
     }
 }
 
 /* The outputs of `count` pixels in the first `channels` channels of one block, one segment of the filter at a time. Returns the output of
  * the channel after them. */
-static int8_t *block(const tinyc_conv_2d_triples_params *p, const int32_t *stream, const uint32_t *x, int32_t depth, int32_t channels,
+static int8_t *block(const tinyc_conv_2d_patches_params *p, const int32_t *stream, const uint32_t *x, int32_t depth, int32_t channels,
                      int32_t count, int8_t *output) {
     uint32_t sums[BLOCK_CHANNELS * PIXELS];
     const uint32_t *sum = sums;
@@ -389,7 +338,7 @@ static int8_t *block(const tinyc_conv_2d_triples_params *p, const int32_t *strea
 }
 
 /* The channels that are constant, of `count` pixels. */
-static void store_constants(const tinyc_conv_2d_triples_params *p, const int32_t *constants, int32_t count, int8_t *output) {
+static void store_constants(const tinyc_conv_2d_patches_params *p, const int32_t *constants, int32_t count, int8_t *output) {
     const int32_t pitch = p->output_depth;
     for (int32_t i = 0; i < p->constants; i++) {
         int8_t *out = output + (constants[i] >> 8);
@@ -402,11 +351,11 @@ static void store_constants(const tinyc_conv_2d_triples_params *p, const int32_t
 }
 
 /* Packs the next `count` patches, two triples; the last one again where there are fewer. */
-static void pack(const tinyc_conv_2d_triples_params *p, const int8_t *input, position *at, int32_t count, int8_t *lines, uint32_t *x) {
+static void pack(const tinyc_conv_2d_patches_params *p, const int8_t *input, tinyc_position *at, int32_t count, int8_t *lines, uint32_t *x) {
     const int32_t run = p->filter_width * p->input_depth;
-    window windows[PIXELS];
+    tinyc_window windows[PIXELS];
     if (p->direct == 0) {
-        next_windows(p, at, count, windows);
+        tinyc_next_windows(p, at, count, PIXELS, windows);
         pack_windows(p, windows, lines, x);
         pack_windows(p, windows + PIXELS / 2, lines, x + 2);
     } else {
@@ -420,9 +369,9 @@ static void pack(const tinyc_conv_2d_triples_params *p, const int8_t *input, pos
     }
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *params, const int8_t *restrict input,
+TINYC_KERNEL void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_patches_params *params, const int8_t *restrict input,
                                         const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
-    const tinyc_conv_2d_triples_params *const p = params;
+    const tinyc_conv_2d_patches_params *const p = params;
     const int32_t run = p->filter_width * p->input_depth;
     const int32_t depth = (p->filter_height * run + 3) & ~3;
     const int32_t block_words = depth + BLOCK_CHANNELS * RECORD;
@@ -430,7 +379,7 @@ TINYC_KERNEL void tinyc_conv_2d_s8_rv32(const tinyc_conv_2d_triples_params *para
     const int32_t whole = p->sum_shift == SHIFT && p->segments == 1 ? p->live / BLOCK_CHANNELS : 0;
     uint32_t *const x = scratch;
     int8_t *const lines = (int8_t *)(x + TINYC_TRIPLE_STRIDE * depth);
-    position at = {input, 0, 0};
+    tinyc_position at = {input, 0, 0};
     for (int32_t i = 0; i < run && p->direct == 0; i++) {
         lines[i] = (int8_t)p->input_zero_point;
     }
