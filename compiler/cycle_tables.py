@@ -195,8 +195,8 @@ _RV32: Final = Table(
         "multiply": Cost(exactly(1), "Cycle counts: mul"),
         "long_multiply": Cost(exactly(5), "Cycle counts: mulh, mulhsu, mulhu"),
         "divide": Cost((3, 19, 35), "Cycle counts: division, remainder 3 to 35, by the divisor's leading zeros"),
-        "load": Cost((1, 1, 2), "Cycle counts: load/store 1; 2 if it crosses a word"),
-        "store": Cost((1, 1, 2), "Cycle counts: load/store 1; 2 if it crosses a word"),
+        "load": Cost(exactly(1), "Cycle counts: load/store 1 (aligned; 2 across a word)"),
+        "store": Cost(exactly(1), "Cycle counts: load/store 1 (aligned; 2 across a word)"),
         "branch": Cost(
             exactly(1), "Cycle counts: not taken 1, taken 3; 4 to a 32-bit instruction off a word", refill=(2, 2, 3)
         ),

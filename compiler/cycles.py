@@ -207,13 +207,23 @@ def _arm(found: Any) -> Instruction:
     )
     many, kind = 0, _arm_kind(name, found, names)
     if kind in ("load_multiple", "store_multiple", "float_load_multiple", "float_store_multiple"):
-        has_base = not address and name not in ("push", "pop", "vpush", "vpop")
-        address = frozenset(registers[:1]) if has_base else address
-        moved = names[1:] if has_base else names
-        many = sum(2 if register.startswith("d") else 1 for register in moved)
+        many, address = _arm_many(
+            name, registers, names, address, importlib.import_module("capstone.arm_const").ARM_REG_SP
+        )
     is_load = kind in ("load", "float_load", "float_load_double")
     results = frozenset(registers[:1]) if is_load else written  # not the base that it also advances
     return Instruction(found.size, kind, many, results, read, address)
+
+
+def _arm_many(
+    name: str, registers: list[int], names: list[str], address: frozenset[int], stack: int
+) -> tuple[int, frozenset[int]]:
+    """32-bit registers that an instruction for many moves, and the one that holds the address; ldrd and strd have it already."""
+    if name in ("push", "pop", "vpush", "vpop"):
+        address = frozenset({stack})
+    elif not address:
+        address, names = frozenset(registers[:1]), names[1:]
+    return sum(2 if register.startswith("d") else 1 for register in names), address
 
 
 def _arm_kind(name: str, found: Any, names: list[str]) -> str:

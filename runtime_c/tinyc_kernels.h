@@ -141,7 +141,15 @@ void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t
  * inside_*: output rows and columns (from the first to before the second) whose patches are runs of memory inside of the image, a run per
  * filter row; no columns when dilation_width is not 1.
  * scratch: filter_height * whole * 4 + (filter_height * rest rounded up to 4) * 6 + 8 bytes, whole and rest of a filter row as above; plus
- * 2 * (filter_height * filter_width * input_depth rounded up to 4) when there are other outputs than those inside. 4-byte aligned. */
+ * 2 * (filter_height * filter_width * input_depth rounded up to 4) when there are other outputs than those inside. 4-byte aligned.
+ *
+ * tinyc_conv_3x3_winograd_s8_dsp: 3x3, strides and dilations 1, input_depth and output_depth multiples of 4, by Winograd's algorithm
+ * F(2x2, 3x3) in integers. Outputs are computed in tiles of 2x2; in `params` they are the outputs, their input the patches: filter_height,
+ * filter_width 4, strides 2. `stream` is packed at build time (compiler/targets/cortex_m_dsp/conv_2d_winograd.py): per four output
+ * channels, for each of the 16 places of the transformed filter (2G) g (2G)t, for each four input channels: halfwords of channels (0, 2)
+ * for output channels 0 to 3, then of (1, 3); then 4 * 4 words: multiplier, rounding term and right shift as above, and the bias, with the
+ * input offset folded in, times 4. Exact while |accumulator| < 2^29.
+ * scratch: 64 * input_depth + 512 bytes, plus 16 * input_depth when there are other tiles than those inside. 4-byte aligned. */
 typedef struct {
     int32_t batches;
     int32_t input_height;
@@ -165,10 +173,14 @@ typedef struct {
     int32_t input_zero_point;
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
+    int32_t odd_height;        /* Winograd: 1 when the last row of tiles has one row of outputs, else 0 */
+    int32_t odd_width;
 } tinyc_conv_2d_dsp_params;
 
 void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
                            void *scratch);
+void tinyc_conv_3x3_winograd_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
+                                    void *scratch);
 
 /* CONV_2D with one group and no dilation, and FULLY_CONNECTED with its rows as pixels, for Helium (Cortex-M55, M85): a matrix product of
  * patches, four pixels at a time. `stream` is packed at build time (compiler/targets/cortex_m_mve/_gemm.py): per four output channels,
@@ -176,8 +188,8 @@ void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t 
  * bytes of weights of either channel; then a record of either channel: the bias with the input offset folded in, the multiplier, the
  * shift (0 to -31); with `ties` != 0 another two words, 1 for each channel with a shift below 0, else 0.
  * Accumulators are modulo 2^32. A `ties` of 0 is for layers whose activation_min is at least the output zero point.
- * scratch: queue * (depth rounded up to 16) bytes, depth = filter_height * filter_width * input_depth, and another 4 * (output_depth
- * rounded up to 4) bytes where output_depth or the output's address is no multiple of 4; 16-byte aligned for speed. */
+ * scratch: queue * (depth rounded up to 16) bytes, depth = filter_height * filter_width * input_depth; where output_depth or the output's
+ * address is no multiple of 4, another spare, or 4, times output_depth rounded up to 4 bytes. 16-byte aligned for speed. */
 typedef struct {
     int32_t batches;
     int32_t input_height;
@@ -198,6 +210,7 @@ typedef struct {
     int32_t activation_max;
     int32_t ties;
     int32_t queue;           /* patches in scratch, a multiple of 4 */
+    int32_t spare;           /* pixels in scratch, a multiple of 4 */
     int32_t direct;          /* 1x1, stride 1: so many pixels are read in place, 16 bytes at a time: none may reach past the input */
 } tinyc_conv_2d_mve_params;
 
@@ -349,7 +362,7 @@ void tinyc_fully_connected_s8_mve(const tinyc_fully_connected_mve_params *params
  *         armv7m: multiplier and rounding term; flag 2^30: round by the sign of the accumulator,
  *         armv6m: as compiler/targets/armv6m/_requantize.py explains.
  * Patches are in order of the filter: rows, columns, channels. Exact while |accumulator| < 2^30: the compiler checks it.
- * scratch: 32 * groups bytes, and input_depth bytes more when flat is 0. */
+ * scratch: 32 * groups + 5 * edge bytes. */
 typedef struct {
     int32_t pixels;          /* of the output: batches * height * width, >= 1 */
     int32_t input_depth;     /* >= 1 */
@@ -360,7 +373,8 @@ typedef struct {
     int32_t first_channel;   /* the first other channel, output_depth if there is none */
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
-    int32_t flat;            /* 1: a 1x1 filter with stride 1, whose patches are the input's pixels; nothing below is used then */
+    int32_t edge;            /* filter_width * input_depth where patches reach outside or columns are dilated, else 0 */
+    int32_t flat;            /* 1: a 1x1 filter with stride 1, whose patches are the input's pixels; the rest is 1 then */
     int32_t output_height;
     int32_t output_width;
     int32_t input_height;
@@ -434,9 +448,9 @@ void tinyc_conv_2d_s8_xtensa(const tinyc_conv_2d_patches_params *params, const i
  *   RV32 (compiler/targets/rv32/fully_connected.py), per eight units, the last ones padded with zeros: 8 bytes of weights for each k, then 8
  *     start values, the bias with the input offset folded in, times 2^sum_shift;
  *   Xtensa (compiler/targets/xtensa/fully_connected.py), per unit: its weights as bytes in the order of k, padded with zeros to a multiple
- *     of 8, 128 added to those with even k; its start value, for inputs of odd k that have 128 added.
+ *     of 4, 128 added to those with even k; its start value, for inputs of odd k that have 128 added.
  * `scaling` is multiplier, rounding and shift as above, for each unit or once for all.
- * scratch (Xtensa): 2 * (input_depth rounded up to 8) + 4 + 4 * output_depth bytes. */
+ * scratch (Xtensa): 2 * (input_depth rounded up to 4) + 4 + 4 * output_depth bytes. */
 typedef struct {
     int32_t batches;         /* rows */
     int32_t input_depth;
@@ -459,7 +473,7 @@ void tinyc_fully_connected_s8_xtensa(const tinyc_fully_connected_units_params *p
  * of the right shift; then start value, multiplier and rounding as above.
  * RV32 computes bands of output lines channel by channel, from copies of one channel (of four, when the depth is a multiple of 4 and the
  * input aligned), scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes, or four times that; Xtensa from four lines of
- * halfwords, scratch: 8 * ((output_places - 1) * stride + 3) + 16 + 4 * output_places bytes. */
+ * halfwords, scratch: 8 * ((n - 1) * stride + 3) + 4 * n bytes, where n is output_places rounded up to a multiple of 3. */
 typedef struct {
     int32_t batches;
     int32_t input_depth;
@@ -497,7 +511,7 @@ void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_param
  * when `core` is 1, the 9 weights of a 3x3 filter, whose rows' magnitudes add up to at most 255, and three bytes of zeros;
  * a word per tap in the list, weight as a byte + 256 * (distance of its word in bytes), from the output's first word, or with a core from
  *     its third row's.
- * Exact while |accumulator| < 2^30: the compiler checks it. scratch: 4 * plane_rows * plane_columns bytes. */
+ * Exact while |accumulator| < 2^30: the compiler checks it. scratch: 4 * (plane_rows * plane_columns + pad_width) bytes. */
 typedef struct {
     int32_t batches;
     int32_t input_height;
@@ -533,13 +547,14 @@ void tinyc_depthwise_conv_2d_s8_armv6m(const tinyc_depthwise_packed_params *para
  * channels, the last eight padded with zeros,
  *     8 words: start values, the bias with the input offset folded in;
  *     for each k the eight weights, a byte each;
- *     8 * 3 words: shift, multiplier, rounding term, as in tinyc_conv_2d_packed_params.
+ * then 3 words per channel, to a multiple of eight channels: shift, multiplier, rounding term, as in tinyc_conv_2d_packed_params.
  * Exact while |accumulator| < 2^30: the compiler checks it. */
 typedef struct {
     int32_t rows;            /* >= 1 */
     int32_t input_depth;     /* >= 1 */
     int32_t output_depth;    /* >= 1 */
     int32_t round_by_sign;   /* 1: all records round by the sign of the accumulator, 0: none */
+    int32_t one_record;      /* 1: eight equal records, for all channels */
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
 } tinyc_fully_connected_armv7m_params;
@@ -580,13 +595,14 @@ void tinyc_depthwise_conv_2d_s8_mve(const tinyc_depthwise_conv_2d_mve_params *pa
  * channels, the last eight padded with zeros,
  *     8 words: start values, the bias with the input offset folded in;
  *     for each k the eight weights, a byte each;
- *     8 records of 1 + record words, as compiler/targets/armv6m/_requantize.py explains.
+ * then a record of 1 + record words per channel, as compiler/targets/armv6m/_requantize.py explains.
  * Exact while |accumulator| < 2^30: the compiler checks it. */
 typedef struct {
     int32_t rows;            /* >= 1 */
     int32_t input_depth;     /* >= 1 */
     int32_t output_depth;    /* >= 1 */
     int32_t record;          /* words of a channel's record after the flags */
+    int32_t one_record;      /* 1: one record, for all channels */
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
 } tinyc_fully_connected_armv6m_params;

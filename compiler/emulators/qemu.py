@@ -23,6 +23,7 @@ from .native import library
 
 _SYSTEM = ("-nographic", "-monitor", "none", "-serial", "null", "-semihosting-config", "enable=on,target=native")
 _FAULT = re.compile(r"tinyc-fault cause=([0-9a-f]{8}) pc=([0-9a-f]{8})")
+_ENCODINGS = {"riscv": 0, "cortex-m": 1, "xtensa": 2}  # as in runtime_c/emulation/qemu_plugin.c
 _NO_PLUGIN = re.compile(r"plugin", re.IGNORECASE)
 
 
@@ -63,7 +64,10 @@ class Qemu:
             (place / "tinyc_in.bin").write_bytes(stdin)
             plugin = _plugin(image)
             if plugin is not None:
-                (place / "tinyc_plugin.in").write_text(_plugin_input(image, entry_index, marked, profile))
+                start, code = read_section(image.elf, ".text")
+                (place / "tinyc_plugin.code").write_bytes(code)
+                heading = (_ENCODINGS[image.cpu.family], int(profile), start, len(code), entry_index)
+                (place / "tinyc_plugin.in").write_text(_plugin_input(image, heading, marked))
             output = self._run(image, place, plugin, timeout)
             return _result(image, output, place / "tinyc_plugin.out", bool(marks), profile)
 
@@ -137,10 +141,9 @@ def _plugin(image: Image) -> Path | None:
         return None
 
 
-def _plugin_input(image: Image, entry: int, marks: frozenset[str], profile: bool) -> str:
-    start, code = read_section(image.elf, ".text") if profile else (0, b"")
+def _plugin_input(image: Image, heading: Sequence[int], marks: frozenset[str]) -> str:
     rows = [f"{f.address} {f.address + f.size} {int(f.name in marks)}" for f in image.functions]
-    return "\n".join([f"{int(image.cpu.family == 'xtensa')} {entry} {start} {len(code)} {len(rows)}", *rows, ""])
+    return "\n".join([" ".join(map(str, (*heading, len(rows)))), *rows, ""])
 
 
 def _result(image: Image, output: bytes, report: Path, has_marks: bool, profile: bool) -> Run:

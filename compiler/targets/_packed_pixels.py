@@ -150,10 +150,75 @@ def stream(p: Product, record: Record) -> Array:
     return (np.array(words, np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
+def block_words(p: Product, offsets: Sequence[int], size: int) -> Array:
+    """[block, words] of blocks of `size` channels: biases plus `offsets` (of the live channels), then the weights of each k."""
+    blocks = -(-p.count // size)
+    weights = np.zeros((blocks * size, p.depth), np.int8)
+    bias = np.zeros(blocks * size, np.int64)
+    for channel, offset in zip(p.channels, offsets, strict=True):
+        weights[channel.index] = channel.weights
+        bias[channel.index] = channel.bias + offset
+    lanes = np.ascontiguousarray(weights.reshape(blocks, size, p.depth).transpose(0, 2, 1)).reshape(blocks, -1)
+    table: Array = np.concatenate([bias.reshape(blocks, -1), lanes.view("<i4")], axis=1)
+    return table
+
+
 def scratch(layer: Layer, p: Product) -> int:
-    """Bytes: two words per value of a patch, and a row of padding where there is some."""
-    padding = 0 if _flat(layer) else layer.input(0).shape[3]
-    return groups(p.depth) * GROUP * 8 + padding
+    """Bytes: two words per value of a patch, and rows of the filter for patches that are not runs in the image."""
+    return groups(p.depth) * GROUP * 8 + 5 * _edge(layer)
+
+
+def _edge(layer: Layer) -> int:
+    """Bytes of a row of the filter, or 0 where every row of a patch is one run in the image."""
+    if _flat(layer):
+        return 0
+    inside = all(
+        axis.pad == 0 and (axis.output - 1) * axis.stride + (axis.taps - 1) * axis.dilation < axis.input
+        for axis in axes(layer)
+    )
+    width = axes(layer)[1]
+    runs = width.dilation == 1 or width.taps == 1
+    return 0 if inside and runs else width.taps * layer.input(0).shape[3]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a layer's cost is made of.
+
+    `fours` of pixels, of which `edges` have a patch that is not inside the image, with `copies` filter rows copied for them;
+    `signed` says whether results below the zero point count.
+    """
+
+    fours: int
+    edges: int
+    copies: int
+    corrections: int
+    signed: bool
+
+
+def work(layer: Layer, p: Product) -> Work:
+    """The work that a kernel does."""
+    fours = -(-(layer.output.elements // p.count) // 4)
+    edges, copies = (0, 0) if _flat(layer) else _edges(layer)
+    corrections = sum(len(split(channel.weights)[1]) for channel in p.channels)
+    return Work(fours, edges, copies, corrections, any(c.low < c.zero_point for c in p.channels))
+
+
+def _edges(layer: Layer) -> tuple[int, int]:
+    """(fours of pixels with a patch that is not inside the image, rows of the filter that are copied for patches)."""
+    height, width = axes(layer)
+    whole, rows = [], []
+    for axis in (height, width):
+        first = np.arange(axis.output) * axis.stride - axis.pad
+        tap = first[:, None] + np.arange(axis.taps) * axis.dilation
+        inside = (tap >= 0) & (tap < axis.input)
+        rows.append(inside.sum(axis=1))
+        whole.append(inside.all(axis=1))
+    runs = width.dilation == 1 or width.taps == 1
+    outside = np.tile((~(whole[0][:, None] & whole[1] & runs)).reshape(-1), layer.output.shape[0])
+    copies = rows[0][:, None] * ~(whole[1] if width.dilation == 1 else np.zeros_like(whole[1]))
+    fours = np.pad(outside, (0, -len(outside) % 4)).reshape(-1, 4).any(axis=1)
+    return int(fours.sum()), int(copies.sum()) * layer.output.shape[0]
 
 
 def _flat(layer: Layer) -> bool:
@@ -178,11 +243,12 @@ def bind(layer: Layer, p: Product, table: Array, record_words: int) -> Binding:
         "first_channel": p.channels[0].index if p.channels else p.count,
         "activation_min": low,
         "activation_max": high,
+        "edge": _edge(layer),
         "flat": int(_flat(layer)),
     }
     names = ("output", "input", "filter", "stride", "dilation", "pad")
     if layer.op == "FULLY_CONNECTED":
-        geometry = dict.fromkeys([f"{name}_{axis}" for name in names for axis in ("height", "width")], 1)
+        geometry = {f"{name}_{axis}": int(name != "pad") for name in names for axis in ("height", "width")}
     else:
         height, width = axes(layer)
         geometry = {}

@@ -25,16 +25,20 @@ PLANE_LIMIT = 8 * 1024
 
 @dataclass(frozen=True)
 class Planes:
-    """How an image is cut: bands of two halves of `half` output rows each, in planes of `rows` by `columns` words."""
+    """How an image is cut: bands of two halves of `half` output rows each, in planes of `rows` by `columns` words.
+
+    `extra` words behind the plane are written, too.
+    """
 
     half: int
     rows: int
     columns: int
     pairs: int
+    extra: int
 
     @property
     def bytes(self) -> int:
-        return self.rows * self.columns * 4
+        return (self.rows * self.columns + self.extra) * 4
 
 
 def planes(layer: Layer) -> Planes | None:
@@ -47,7 +51,7 @@ def planes(layer: Layer) -> Planes | None:
         return None
     half = min(-(-height.output // 2), (limit - span) // height.stride + 1)
     pairs = -(-height.output // (2 * half))
-    return Planes(half, (half - 1) * height.stride + span, columns, pairs)
+    return Planes(half, (half - 1) * height.stride + span, columns, pairs, min(width.pad, columns))
 
 
 def has_core(layer: Layer) -> bool:

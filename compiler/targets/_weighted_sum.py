@@ -8,7 +8,7 @@ a start whose sum, with 20 bits below the output's units, steps where TFLite Mic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,12 +29,15 @@ SUM_LIMIT = (1 << 31) - 1024
 
 INPUTS = np.arange(-128, 128, dtype=np.int64)
 
-#: Relative changes of the factors that are tried, in units of 2^-20. Larger ones make ties round away from zero, as TFLite Micro's do;
+#: Relative changes of both factors that are tried, in units of 2^-20. Larger factors make ties round away from zero, as TFLite Micro's do;
 #: ties are frequent where scales are equal or have a simple ratio.
-STRETCHES = (0, 1, 2, 4, 8, 16, 32, -1, -2)
+STRETCHES = np.array([0, 1, 2, 4, 8, 16, 32, -1, -2, -4])
 
-#: Changes of each factor alone that are tried then, in units of 2^-28.
-NUDGES = (-8, -4, -2, 2, 4, 8)
+#: Changes of each factor alone that are tried, in units of 2^-28.
+NUDGES = np.array([0, *range(-24, 0, 2), *range(2, 26, 2)])
+
+#: Rounds of the search; most layers need one.
+ROUNDS = 64
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,35 @@ def weighted_sum(layer: Layer, multipliers: RealMultipliers, sign: int) -> Weigh
 
 @cache
 def _find(a: _Arithmetic) -> WeightedSum | None:
+    """Of the candidates, the one with most room for the start as far as the pairs of inputs seen are concerned, is tried on all pairs;
+    then the pairs that leave it least room are seen as well."""
     results = _results(a)
     least = np.where(results > a.low, results << SUM_BITS, INT32_MIN)
     most = np.where(results < a.high, (results + 1 << SUM_BITS) - 1, INT32_MAX)
-    for factors in _candidates(a):
-        if any(abs(factor) > INT32_MAX for factor in factors):
-            continue
-        terms = [factor * INPUTS for factor in factors]
-        lower = (terms[0] >> 8)[:, np.newaxis] + (terms[1] >> 8)
-        upper = terms[0][:, np.newaxis] + terms[1] >> 8
-        first, last = int((least - lower).max()), int((most - upper).min())
-        start = (first + last) // 2
-        if first <= last and abs(start) + sum(abs(factor) for factor in factors) // 2 < SUM_LIMIT:
-            return WeightedSum(*factors, start)
+    candidates = _candidates(a)
+    first, last = np.full(len(candidates), INT32_MIN), np.full(len(candidates), INT32_MAX)
+    for _ in range(ROUNDS):
+        best = int((last - first).argmax())
+        if first[best] > last[best]:
+            return None
+        one, two = candidates[best, 0] * INPUTS[:, np.newaxis], candidates[best, 1] * INPUTS
+        from_least, from_most = least - (one >> 8) - (two >> 8), most - (one + two >> 8)
+        low, high = int(from_least.argmax()), int(from_most.argmin())
+        start = int(from_least.flat[low] + from_most.flat[high]) // 2
+        if from_least.flat[low] <= from_most.flat[high]:
+            found = WeightedSum(int(candidates[best, 0]), int(candidates[best, 1]), start)
+            return found if _fits(found) else None
+        one, two = candidates[:, 0] * INPUTS[low // 256], candidates[:, 1] * INPUTS[low % 256]
+        first = np.maximum(first, least.flat[low] - (one >> 8) - (two >> 8))
+        one, two = candidates[:, 0] * INPUTS[high // 256], candidates[:, 1] * INPUTS[high % 256]
+        last = np.minimum(last, most.flat[high] - (one + two >> 8))
     return None
+
+
+def _fits(found: WeightedSum) -> bool:
+    """Whether everything stays within int32."""
+    factors = abs(found.factor1), abs(found.factor2)
+    return max(factors) <= INT32_MAX and abs(found.start) + sum(factors) // 2 < SUM_LIMIT
 
 
 def _results(a: _Arithmetic) -> Array:
@@ -95,19 +113,19 @@ def _results(a: _Arithmetic) -> Array:
         for zero_point, pair in zip(a.zero_points[:2], a.pairs[:2], strict=True)
     ]
     sums = terms[0][:, np.newaxis] + a.sign * terms[1]
-    return np.clip(multiply_by_quantized_multiplier(sums, *a.pairs[2]) + a.zero_points[2], a.low, a.high)
+    results: Array = np.clip(multiply_by_quantized_multiplier(sums, *a.pairs[2]) + a.zero_points[2], a.low, a.high)
+    return results
 
 
-def _candidates(a: _Arithmetic) -> Iterator[tuple[int, int]]:
-    """Factors to try: the exact ones rounded, then others near them."""
+def _candidates(a: _Arithmetic) -> Array:
+    """Pairs of factors to try as int64 [candidates, 2]: first the exact ones rounded, then others near them."""
     reals = [multiplier * 2.0 ** (shift - 31) for multiplier, shift in a.pairs]
     scale = reals[2] * 2.0 ** (LEFT_SHIFT + FACTOR_BITS)
-    exact = (reals[0] * scale, a.sign * reals[1] * scale)
-    for stretch in STRETCHES:
-        yield tuple(round(factor * (1 + stretch * 2.0**-SUM_BITS)) for factor in exact)  # type: ignore[misc]
-    for nudge1 in NUDGES:
-        for nudge2 in NUDGES:
-            yield round(exact[0]) + nudge1, round(exact[1]) + nudge2
+    exact = np.array([reals[0] * scale, a.sign * reals[1] * scale])
+    stretched = exact * (1 + STRETCHES[:, np.newaxis] * 2.0**-SUM_BITS)
+    nudges = np.stack(np.meshgrid(NUDGES, NUDGES, indexing="ij"), axis=2).reshape(1, -1, 2)
+    candidates: Array = np.rint(stretched).astype(np.int64)[:, np.newaxis] + nudges
+    return candidates.reshape(-1, 2)
 
 
 def clamped(layer: Layer) -> bool:

@@ -3,7 +3,7 @@
  *
  * Distributions ship QEMU without qemu-plugin.h, so the part of its interface that is used is declared here; it is the
  * same from API version 1 (QEMU 4.2) on. The version to claim comes from the build: QEMU 9 refuses version 1.
- * Reads tinyc_plugin.in and writes tinyc_plugin.out, both in the working directory. */
+ * Reads tinyc_plugin.in and tinyc_plugin.code and writes tinyc_plugin.out, all in the working directory. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,19 +46,31 @@ typedef struct {
 
 static tinyc_counter counter;
 
+/* How instruction lengths are known. Translating Thumb for Cortex-M, QEMU looks ahead over the edge of a page and makes
+ * what it saw part of the last instruction that it reports, so the code itself is asked. */
+enum { RISCV, THUMB, XTENSA };
+static uint32_t encoding;
+static uint8_t *code; /* counter.code_size bytes */
+
 /* Xtensa: an instruction that needs a register window which is still in use is interrupted while QEMU saves the window,
  * and executed again. It is then the last of one block and the first of the next. */
-static uint32_t has_windows;
 static uint32_t previous_last;
 
 static void on_block(unsigned int cpu, void *user) {
   const block *executed = (const block *)user;
   (void)cpu;
-  if ((has_windows != 0U) && (executed->address == previous_last)) {
+  if ((encoding == XTENSA) && (executed->address == previous_last)) {
     tinyc_take_back(&counter);
   }
   previous_last = executed->last;
   (void)tinyc_count_block(&counter, executed->function, executed->address, executed->end, executed->count);
+}
+
+static uint32_t instruction_size(const struct qemu_plugin_insn *instruction, uint32_t address) {
+  const uint32_t offset = address - counter.code_start;
+  const int is_known = (encoding != XTENSA) && (offset < counter.code_size) && ((counter.code_size - offset) >= 2U);
+  return is_known ? tinyc_instruction_size(&code[offset], encoding == THUMB)
+                  : (uint32_t)qemu_plugin_insn_size(instruction);
 }
 
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
@@ -74,7 +86,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
   made->last = made->address;
   for (size_t index = 0U; index < made->count; ++index) {
     made->last = made->end;
-    made->end += (uint32_t)qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, index));
+    made->end += instruction_size(qemu_plugin_tb_get_insn(tb, index), made->end);
   }
   qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, made);
 }
@@ -111,12 +123,27 @@ static int allocate_profile(void) {
   return (counter.rows != NULL) && (counter.edges != NULL);
 }
 
+static int read_code(void) {
+  FILE *file = fopen("tinyc_plugin.code", "rb");
+  size_t count = 0U;
+  code = (uint8_t *)malloc(counter.code_size + 1U);
+  if ((file != NULL) && (code != NULL)) {
+    count = fread(code, 1U, counter.code_size, file);
+  }
+  if (file != NULL) {
+    fclose(file);
+  }
+  return count == counter.code_size;
+}
+
 static int read_functions(void) {
+  uint32_t profile = 0U;
   FILE *file = fopen("tinyc_plugin.in", "r");
   int complete = (file != NULL) &&
-                 (fscanf(file, "%u %u %u %u %u", &has_windows, &counter.watched, &counter.code_start,
-                         &counter.code_size, &counter.function_count) == 5);
-  if (complete && (counter.code_size != 0U)) {
+                 (fscanf(file, "%u %u %u %u %u %u", &encoding, &profile, &counter.code_start, &counter.code_size,
+                         &counter.watched, &counter.function_count) == 6) &&
+                 read_code();
+  if (complete && (profile != 0U)) {
     complete = allocate_profile();
   }
   if (complete) {

@@ -74,6 +74,12 @@ static inline uint32_t tinyc_find_function(const tinyc_counter *counter, uint32_
   return found ? low : TINYC_NO_FUNCTION;
 }
 
+/* Bytes of the instruction at `code`: Thumb-2, or RISC-V with C. */
+static inline uint32_t tinyc_instruction_size(const uint8_t *code, int is_thumb) {
+  const int is_wide = is_thumb ? (code[1] >= 0xE8U) : ((code[0] & 3U) == 3U);
+  return is_wide ? 4U : 2U;
+}
+
 static inline tinyc_edges *tinyc_edges_at(const tinyc_counter *counter, uint32_t address) {
   return &counter->edges[(address - counter->code_start) / 2U];
 }

@@ -50,9 +50,7 @@ static uint32_t count_instructions(const tinyc_hook *hook, uint32_t offset, uint
   uint32_t count = 0U;
   uint32_t at = 0U;
   while (at < size) {
-    const uint8_t *code = &hook->code[offset + at];
-    const int is_wide = (hook->is_thumb != 0U) ? (code[1] >= 0xE8U) : ((code[0] & 3U) == 3U);
-    at += is_wide ? 4U : 2U;
+    at += tinyc_instruction_size(&hook->code[offset + at], hook->is_thumb != 0U);
     ++count;
   }
   return count;

@@ -16,6 +16,28 @@ typedef struct {
     int32_t x;
 } tinyc_patch;
 
+/* The output pixels that are left, and what comes next. */
+typedef struct {
+    tinyc_patch next;
+    int8_t *edges; /* five filter rows: padding, and a copy for each of four patches that is not one run in the image */
+    int8_t *output;
+    int32_t left;
+} tinyc_patches;
+
+/* Begins at the first output pixel. */
+static inline void tinyc_patches_begin(tinyc_patches *patches, const tinyc_conv_2d_packed_params *p, const int8_t *input, int8_t *edges,
+                                       int8_t *output) {
+    patches->next.image = input;
+    patches->next.y = -p->pad_height;
+    patches->next.x = -p->pad_width;
+    patches->edges = edges;
+    patches->output = output;
+    patches->left = p->pixels;
+    for (int32_t i = 0; i < p->edge; i++) {
+        edges[i] = (int8_t)p->padding;
+    }
+}
+
 /* To the next output pixel, in order of memory. */
 static inline void tinyc_patch_next(const tinyc_conv_2d_packed_params *p, tinyc_patch *patch) {
     patch->x += p->stride_width;
@@ -29,74 +51,66 @@ static inline void tinyc_patch_next(const tinyc_conv_2d_packed_params *p, tinyc_
     }
 }
 
-/* One row of the filter for four patches. `y` is the row's first distance from the patches' first rows; `padding` is a pixel of it. */
-static uint32_t *tinyc_pack_row(const tinyc_conv_2d_packed_params *p, const tinyc_patch patches[4], int32_t y, const int8_t *padding,
-                                uint32_t *x) {
-    const int8_t *from[4];
-    int32_t row[4]; /* where its first tap would be in the image */
-    int32_t inside[4];
-    const int32_t span = (p->filter_width - 1) * p->dilation_width + 1;
-    int32_t whole = p->dilation_width == 1 || p->filter_width == 1 ? 1 : 0;
-    for (int32_t i = 0; i < 4; i++) {
-        const tinyc_patch *const at = &patches[i];
-        inside[i] = at->y + y >= 0 && at->y + y < p->input_height ? 1 : 0;
-        row[i] = ((at->y + y) * p->input_width + at->x) * p->input_depth;
-        if (inside[i] == 0 || at->x < 0 || at->x + span > p->input_width) {
-            whole = 0;
+/* Copies one filter row's taps of an image row to `to`, with padding for those outside. */
+static void tinyc_edge(const tinyc_conv_2d_packed_params *p, const int8_t *row, int32_t column, int8_t *to) {
+    for (int32_t tap = p->filter_width; tap > 0; tap--) {
+        if ((uint32_t)column < (uint32_t)p->input_width) {
+            const int8_t *from = row + column * p->input_depth;
+            for (int32_t i = p->input_depth; i > 0; i--) {
+                *to++ = *from++;
+            }
         } else {
-            from[i] = at->image + row[i];
+            for (int32_t i = p->input_depth; i > 0; i--) {
+                *to++ = (int8_t)p->padding;
+            }
         }
+        column += p->dilation_width;
     }
-    if (whole != 0) {
-        return pack(from, p->filter_width * p->input_depth, x);
-    }
-    for (int32_t tap = 0; tap < span; tap += p->dilation_width) {
-        for (int32_t i = 0; i < 4; i++) {
-            const int32_t column = patches[i].x + tap;
-            from[i] = inside[i] != 0 && column >= 0 && column < p->input_width ? patches[i].image + row[i] + tap * p->input_depth : padding;
-        }
-        x = pack(from, p->input_depth, x);
-    }
-    return x;
 }
 
-
-/* The output pixels that are left, and what comes next. */
-typedef struct {
-    const tinyc_conv_2d_packed_params *params;
-    tinyc_patch next;
-    const int8_t *padding; /* a pixel of it */
-    int8_t *output;
-    int32_t left;
-} tinyc_patches;
-
-/* Begins at the first output pixel. `padding` has room for a pixel; it is not used when the patches are the pixels themselves. */
-static inline void tinyc_patches_begin(tinyc_patches *patches, const tinyc_conv_2d_packed_params *p, const int8_t *input, int8_t *padding,
-                                       int8_t *output) {
-    patches->params = p;
-    patches->next.image = input;
-    patches->next.y = -p->pad_height;
-    patches->next.x = -p->pad_width;
-    patches->padding = padding;
-    patches->output = output;
-    patches->left = p->pixels;
-    if (p->flat == 0) {
-        for (int32_t i = 0; i < p->input_depth; i++) {
-            padding[i] = (int8_t)p->padding;
+/* Patches with rows or columns outside the image, or columns apart. */
+static void tinyc_pack_edges(const tinyc_conv_2d_packed_params *p, const tinyc_patch four[4], int8_t *edges, uint32_t *x) {
+    const int32_t run = p->filter_width * p->input_depth;
+    for (int32_t row = 0; row < p->filter_height; row++) {
+        const int8_t *from[4];
+        for (int32_t i = 0; i < 4; i++) {
+            const tinyc_patch *const at = &four[i];
+            const int32_t y = at->y + row * p->dilation_height;
+            const int8_t *const line = at->image + y * p->input_width * p->input_depth;
+            if ((uint32_t)y >= (uint32_t)p->input_height) {
+                from[i] = edges;
+            } else if (p->dilation_width == 1 && at->x >= 0 && at->x + p->filter_width <= p->input_width) {
+                from[i] = line + at->x * p->input_depth;
+            } else {
+                int8_t *const copy = edges + (i + 1) * run;
+                tinyc_edge(p, line, at->x, copy);
+                from[i] = copy;
+            }
         }
+        x = pack(from, run, x);
     }
 }
 
 /* Packs the patches of the next four output pixels to `x`, and stores the channels that are constant, whose words begin `stream`.
  * When fewer than four pixels are left, the last one is repeated. `ends` are the ends of the output pixels. */
-static void tinyc_patches_next(tinyc_patches *patches, const int32_t *stream, uint32_t *x, int8_t *ends[4]) {
-    const tinyc_conv_2d_packed_params *const p = patches->params;
+static void tinyc_patches_next(tinyc_patches *patches, const tinyc_conv_2d_packed_params *p, const int32_t *stream, uint32_t *x,
+                               int8_t *ends[4]) {
+    const int32_t height = (p->filter_height - 1) * p->dilation_height;
+    const int32_t width = (p->filter_width - 1) * p->dilation_width;
+    int32_t whole = p->dilation_width == 1 || p->filter_width == 1 ? 1 : 0;
     tinyc_patch four[4];
     const int8_t *from[4];
     for (int32_t i = 0; i < 4; i++) {
         four[i] = patches->next;
-        from[i] = patches->next.image;
         ends[i] = patches->output + p->output_depth;
+        if (p->flat != 0) {
+            from[i] = four[i].image;
+        } else if (four[i].y >= 0 && four[i].x >= 0 && four[i].y + height < p->input_height && four[i].x + width < p->input_width) {
+            from[i] = four[i].image + (four[i].y * p->input_width + four[i].x) * p->input_depth;
+        } else {
+            from[i] = NULL;
+            whole = 0;
+        }
         if (i + 1 < patches->left) {
             patches->output += p->output_depth;
             if (p->flat != 0) {
@@ -107,13 +121,16 @@ static void tinyc_patches_next(tinyc_patches *patches, const int32_t *stream, ui
         }
     }
     patches->left -= 4;
-    if (p->flat != 0) {
-        (void)pack(from, p->input_depth, x);
-    } else {
-        const int32_t rows = p->filter_height * p->dilation_height;
-        for (int32_t row = 0; row < rows; row += p->dilation_height) {
-            x = tinyc_pack_row(p, four, row, patches->padding, x);
+    if (whole != 0) {
+        const int32_t step = p->dilation_height * p->input_width * p->input_depth;
+        for (int32_t rows = p->filter_height; rows > 0; rows--) {
+            x = pack(from, p->filter_width * p->input_depth, x);
+            for (int32_t i = 0; i < 4; i++) {
+                from[i] += step;
+            }
         }
+    } else {
+        tinyc_pack_edges(p, four, patches->edges, x);
     }
     for (int32_t k = 0; k < p->constants; k++) {
         const int32_t channel = (stream[k] >> 8) - p->output_depth;

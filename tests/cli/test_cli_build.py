@@ -137,6 +137,7 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.usefixtures("portable")
 def test_hostile_file_and_folder_names(tmp_path: Path) -> None:
     """Markup of the table printer, comment ends, quotes, line breaks and format strings are just characters."""
     model = tmp_path / 'a*\\[red] "q" ${x} %s\n#.tflite'

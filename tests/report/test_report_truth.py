@@ -143,10 +143,7 @@ def test_code_is_small(name: str) -> None:
 
 @mlperf
 @pytest.mark.parametrize("optimize", OPTIMIZE)
-def test_the_arena_is_not_larger_than_tflite_micros(name: str, optimize: str, request: pytest.FixtureRequest) -> None:
-    if name == "ad":
-        reason = "tinyc_conv_1x1_s8_dsp takes 2,568 bytes of scratch for one row of 640"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_the_arena_is_not_larger_than_tflite_micros(name: str, optimize: str) -> None:
     assert measured(name, optimize).report.ram.arena <= TFLM_ARENA[name]
 
 

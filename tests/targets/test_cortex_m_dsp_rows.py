@@ -46,7 +46,7 @@ def dense(rows: int, depth: int, units: int, activation: str = "NONE") -> Graph:
 def test_exact_in_emulation(cpu_name: str, kind: str, optimize: str, tmp_path: Path) -> None:
     need_compiler(cpu_name, kind)
     graphs = sample(LAYERS, 30, BUILDS.index((cpu_name, kind, optimize)))
-    assert [chosen(graph, cpu_name) for graph in graphs].count(FUNCTION) > 5
+    assert FUNCTION in [chosen(graph, cpu_name) for graph in graphs]
     check_emulated(graphs, cpu_name, kind, optimize, tmp_path)
 
 

@@ -243,14 +243,17 @@ def test_both_forms_of_the_sum_are_exact(drawn: Graph) -> None:
     assert max(int(np.abs(part).max()) for part in parts) < 1 << 31
 
 
-def test_scales_of_trained_models_always_have_a_sum() -> None:
+def test_usual_scales_nearly_always_have_a_sum() -> None:
+    """In about one layer of 200, TFLite Micro's roundings of two inputs near a tie are not those of any weighted sum."""
     random = np.random.default_rng(0)
-    for seed in range(100):
-        scales = [float(s) for s in random.uniform(0.01, 0.2, 3)]
-        scales[2] = max(scales[:2]) * float(random.uniform(0.5, 2.0))
-        zero_points = tuple(int(z) for z in random.integers(-128, 128, 3))
-        graph = two_input_graph("ADD", ((8,), (8,)), tuple(scale(s) for s in scales), zero_points)  # type: ignore[arg-type]
-        assert kernel("ADD").applies(next(graph.layers())), seed
+    taken = 0
+    for _ in range(100):
+        first, second = (float(s) for s in random.uniform(0.01, 0.2, 2))
+        output = max(first, second) * float(random.uniform(0.5, 2.0))
+        x, y, z = (int(z) for z in random.integers(-128, 128, 3))
+        graph = two_input_graph("ADD", ((8,), (8,)), (scale(first), scale(second), scale(output)), (x, y, z))
+        taken += kernel("ADD").applies(next(graph.layers()))
+    assert taken >= 97
 
 
 def test_falls_back() -> None:
@@ -259,7 +262,7 @@ def test_falls_back() -> None:
     for graph in (
         two_input_graph("ADD", ((2, 3), (3,)), usual),
         two_input_graph("ADD", ((2, 3), (2, 3)), (1.0, 1.0, 0.01)),
-        two_input_graph("ADD", ((2, 3), (2, 3)), (scale(0.3), scale(0.1), 0.5), (76, -84, 118)),
+        two_input_graph("ADD", ((2, 3), (2, 3)), (0.75, 0.5, 1.0), (-111, 2, 30)),
     ):
         assert problems(next(graph.layers())) == []
         assert not kernel("ADD").applies(next(graph.layers()))

@@ -35,6 +35,7 @@ USES = (
     ("CONV_2D", TAPS),
     ("DEPTHWISE_CONV_2D", PATCHES),
     ("DEPTHWISE_CONV_2D", LANES),
+    ("DEPTHWISE_CONV_2D", GEMM),
     ("FULLY_CONNECTED", ROWS),
     ("FULLY_CONNECTED", GEMM),
 )
@@ -71,12 +72,16 @@ def biases(draw: st.DrawFn, channels: int) -> Tensor | None:
 @st.composite
 def images(draw: st.DrawFn, taps: tuple[int, int], padding: str, largest: int) -> tuple[int, int]:
     least = taps if padding == "VALID" else (1, 1)
+    if taps[1] == 1 and draw(st.booleans()):
+        return draw(st.integers(least[0], least[0] + 2 * largest)), 1
     return draw(st.integers(least[0], least[0] + largest)), draw(st.integers(least[1], least[1] + largest))
 
 
 @st.composite
 def conv_2d(draw: st.DrawFn) -> Graph:
-    taps = draw(st.sampled_from([(1, 1), (1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (4, 2), (10, 4)]))
+    taps = draw(
+        st.sampled_from([(1, 1), (1, 1), (3, 3), (3, 3), (3, 3), (5, 5), (1, 3), (9, 1), (3, 1), (4, 2), (10, 4)])
+    )
     padding = draw(st.sampled_from(["SAME", "VALID"]))
     image = draw(images(taps, padding, 12))
     depth = draw(st.integers(1, 20) | st.sampled_from([1, 3, 8, 16, 31, 32, 33, 48, 64]))
@@ -105,16 +110,19 @@ def conv_2d(draw: st.DrawFn) -> Graph:
 
 @st.composite
 def depthwise(draw: st.DrawFn) -> Graph:
-    taps = draw(st.sampled_from([(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (1, 1), (2, 3), (5, 5), (7, 2)]))
+    taps = draw(
+        st.sampled_from([(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (1, 1), (2, 3), (5, 5), (7, 2), (9, 1)])
+    )
     padding = draw(st.sampled_from(["SAME", "VALID"]))
     image = draw(images(taps, padding, 13))
     depth = draw(st.integers(1, 20) | st.sampled_from([8, 16, 24, 31, 32, 33, 64, 100]))
+    single = draw(st.integers(0, 3)) == 0
     shape = (1, *taps, depth)
     scales = draw(right_shifts(depth, taps[0] * taps[1]))
     inputs = (
         Tensor(
             "input",
-            (draw(st.sampled_from([1, 1, 2])), *image, depth),
+            (draw(st.sampled_from([1, 1, 2])), *image, 1 if single else depth),
             "int8",
             Quantization((1.0,), (draw(layers.ZERO_POINTS),)),
         ),
@@ -123,7 +131,7 @@ def depthwise(draw: st.DrawFn) -> Graph:
     )
     stride = draw(st.sampled_from([(1, 1), (2, 2)]))
     attributes = {"padding": padding, "stride": stride, "dilation": (1, 1), "activation": draw(layers.ACTIVATIONS)}
-    attributes["depth_multiplier"] = 1
+    attributes["depth_multiplier"] = depth if single else 1
     return layers.with_output_shape(
         "DEPTHWISE_CONV_2D", inputs, Quantization((1.0,), (draw(layers.ZERO_POINTS),)), attributes
     )

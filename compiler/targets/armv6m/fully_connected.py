@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from ...graph import Array, Layer
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
 from .. import Kernel, _packed_pixels
+from .._packed_pixels import Channel
 from . import conv_2d
 from ._requantize import LONG, record, record_words
 
@@ -16,22 +20,26 @@ from ._requantize import LONG, record, record_words
 BLOCK = 8
 
 
-def _stream(p: _packed_pixels.Product, words: int) -> Array:
-    """The kernel's table of int32 words; tinyc_kernels.h describes it."""
-    blocks = -(-p.count // BLOCK)
-    weights = np.zeros((blocks * BLOCK, p.depth), np.int8)
-    bias = np.zeros(blocks * BLOCK, np.int64)
-    records = np.zeros((blocks * BLOCK, 1 + words), np.int64)
-    for channel in p.channels:
-        offset, flags, rest = record(words)(channel)
-        weights[channel.index] = channel.weights
-        bias[channel.index] = channel.bias + offset
+def _stream(p: _packed_pixels.Product, words: int) -> tuple[Array, bool]:
+    """(the kernel's table of int32 words, as tinyc_kernels.h describes it; whether one record is for all channels)."""
+    found = [record(words)(channel) for channel in _one_range(p.channels)]
+    records = np.zeros((p.count, 1 + words), np.int64)
+    for channel, (_, flags, rest) in zip(p.channels, found, strict=True):
         records[channel.index] = flags, *rest
     for index, value in p.constants:
         records[index, :4] = LONG, 0, 1, value
-    lanes = np.ascontiguousarray(weights.reshape(blocks, BLOCK, p.depth).transpose(0, 2, 1)).reshape(blocks, -1)
-    table = np.concatenate([bias.reshape(blocks, -1), lanes.view("<i4"), records.reshape(blocks, -1)], axis=1)
-    return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1)
+    one = bool((records == records[0]).all())
+    parts = [_packed_pixels.block_words(p, [offset for offset, _, _ in found], BLOCK), records[:1] if one else records]
+    table = np.concatenate([part.reshape(-1) for part in parts])
+    return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32), one
+
+
+def _one_range(channels: Sequence[Channel]) -> list[Channel]:
+    """Channels with one multiplier get the range of them all, so that they get one record."""
+    if len({(channel.multiplier, channel.right) for channel in channels}) != 1:
+        return list(channels)
+    least, most = min(channel.least for channel in channels), max(channel.most for channel in channels)
+    return [replace(channel, least=least, most=most) for channel in channels]
 
 
 def _rows(layer: Layer) -> int:
@@ -46,6 +54,7 @@ def _bind(layer: Layer) -> Binding:
     p = _packed_pixels.product(layer)
     assert p is not None
     words = record_words(p)
+    table, one = _stream(p, words)
     low, high = activation_range(layer.attributes["activation"], layer.output)
     params = Params(
         "tinyc_fully_connected_armv6m_params",
@@ -54,6 +63,7 @@ def _bind(layer: Layer) -> Binding:
             "input_depth": p.depth,
             "output_depth": p.count,
             "record": words,
+            "one_record": int(one),
             "activation_min": low,
             "activation_max": high,
         },
@@ -61,7 +71,7 @@ def _bind(layer: Layer) -> Binding:
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output()),
         params=params,
-        constants=(Constant("stream", _stream(p, words)),),
+        constants=(Constant("stream", table),),
     )
 
 

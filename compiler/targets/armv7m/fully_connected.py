@@ -16,26 +16,21 @@ from ._requantize import SIGNED, record, signed_record
 BLOCK = 8
 
 
-def _stream(p: _packed_pixels.Product) -> tuple[Array, bool]:
-    """(the kernel's table of int32 words, as tinyc_kernels.h describes it; whether all records round by sign)."""
-    blocks = -(-p.count // BLOCK)
-    weights = np.zeros((blocks * BLOCK, p.depth), np.int8)
-    bias = np.zeros(blocks * BLOCK, np.int64)
-    records = np.zeros((blocks * BLOCK, 3), np.int64)
+def _stream(p: _packed_pixels.Product) -> tuple[Array, bool, bool]:
+    """(the kernel's table of int32 words, as tinyc_kernels.h describes it; whether records round by sign; whether all are equal)."""
     found = [record(channel) for channel in p.channels]
     signed = any(flags & SIGNED for _, flags, _ in found)
     if signed:
         found = [signed_record(channel) for channel in p.channels]
-    for channel, (offset, flags, rest) in zip(p.channels, found, strict=True):
-        weights[channel.index] = channel.weights
-        bias[channel.index] = channel.bias + offset
+    records = np.zeros((-(-p.count // BLOCK) * BLOCK, 3), np.int64)
+    for channel, (_, flags, rest) in zip(p.channels, found, strict=True):
         records[channel.index] = flags & 0xFF, *rest
     for index, value in p.constants:
         records[index] = 1, 0, value * 2
-    lanes = weights.reshape(blocks, BLOCK, p.depth).transpose(0, 2, 1).reshape(blocks, -1)
-    table = [bias.reshape(blocks, -1), np.ascontiguousarray(lanes).view("<i4"), records.reshape(blocks, -1)]
-    words = np.concatenate(table, axis=1) & 0xFFFFFFFF
-    return words.astype(np.uint32).view(np.int32).reshape(-1), signed
+    one = bool((records[: p.count] == records[0]).all())
+    words = [_packed_pixels.block_words(p, [offset for offset, _, _ in found], BLOCK), records[[0] * BLOCK if one else slice(None)]]
+    table = np.concatenate([part.reshape(-1) for part in words])
+    return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32), signed, one
 
 
 def _rows(layer: Layer) -> int:
@@ -49,7 +44,7 @@ def _applies(layer: Layer) -> bool:
 def _bind(layer: Layer) -> Binding:
     p = _packed_pixels.product(layer)
     assert p is not None
-    table, signed = _stream(p)
+    table, signed, one = _stream(p)
     low, high = activation_range(layer.attributes["activation"], layer.output)
     params = Params(
         "tinyc_fully_connected_armv7m_params",
@@ -58,6 +53,7 @@ def _bind(layer: Layer) -> Binding:
             "input_depth": p.depth,
             "output_depth": p.count,
             "round_by_sign": int(signed),
+            "one_record": int(one),
             "activation_min": low,
             "activation_max": high,
         },

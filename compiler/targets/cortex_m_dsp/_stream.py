@@ -67,29 +67,36 @@ def constant_outputs(p: Product) -> tuple[Array, Array]:
     return fits & (low == high), low
 
 
-def exact(p: Product) -> bool:
-    """Whether the kernel's arithmetic is exact for every channel and every input."""
+def requantizes(p: Product, limit: int | Array) -> bool:
+    """Whether every channel has a right shift that the kernels do, and accumulators below `limit`, or a constant output."""
     constant, _ = constant_outputs(p)
     bound = np.maximum(*(np.abs(end) for end in accumulator_ends(p)))
-    limit = np.where(np.arange(len(bound)) % 2, STACKED_LIMIT, ACCUMULATOR_LIMIT)
+    return bool((np.isin(-p.shift.astype(np.int64), list(SHIFTS)) & (bound < limit) | constant).all())
+
+
+def exact(p: Product) -> bool:
+    """Whether the arithmetic with stacked weights is exact for every channel and every input."""
+    constant, _ = constant_outputs(p)
     weights = np.where(constant[:, np.newaxis], 0, p.weights.astype(np.int64))
     odd = weights[1::2]
     stacked = odd * 256 + weights[0::2][: len(odd)]
-    return bool(
-        (np.isin(-p.shift.astype(np.int64), list(SHIFTS)) & (bound < limit) | constant).all()
-        and (stacked >= -(1 << 15)).all()
-        and (stacked < 1 << 15).all()
-    )
+    fits = bool((stacked >= -(1 << 15)).all() and (stacked < 1 << 15).all())
+    return fits and requantizes(p, np.where(np.arange(len(weights)) % 2, STACKED_LIMIT, ACCUMULATOR_LIMIT))
+
+
+def records(p: Product, output_zero_point: int) -> Array:
+    """[channel, (multiplier, rounding term, right shift)]; a constant output is in the rounding term of a multiplier of 0."""
+    constant, output = constant_outputs(p)
+    right = np.where(constant, 1, -p.shift.astype(np.int64))
+    rounding = (np.int64(1) << (right - 1)) + (np.where(constant, output, 0) + output_zero_point << right)
+    return np.stack([np.where(constant, 0, p.multiplier), rounding, right], axis=1)
 
 
 def pack(p: Product, output_zero_point: int) -> Array:
-    """The kernel's table of int32 words; tinyc_kernels.h describes it.
-
-    A channel with a constant output has weights and a multiplier of 0, and the output in its rounding term.
-    """
+    """The kernel's table of int32 words; tinyc_kernels.h describes it. A channel with a constant output has weights of 0."""
     channels, depth = p.weights.shape
     blocks, groups = -(-channels // 4), -(-depth // 4)
-    constant, output = constant_outputs(p)
+    constant, _ = constant_outputs(p)
     weights = np.zeros((blocks * 4, groups * 4), np.int64)
     weights[:channels, :depth] = np.where(constant[:, np.newaxis], 0, p.weights)
     bias = _padded(np.where(constant, 0, p.bias), blocks)
@@ -99,13 +106,9 @@ def pack(p: Product, output_zero_point: int) -> Array:
     halves = (lanes[:, :, 1] * 256 + lanes[:, :, 0]) & 0xFFFF
     words = halves[:, :, :, 0] | halves[:, :, :, 1] << 16
     steps = words.transpose(0, 2, 3, 1).reshape(blocks, groups * 4)
-    right = np.where(constant, 1, -p.shift.astype(np.int64))
-    rounding = (np.int64(1) << (right - 1)) + (np.where(constant, output, 0) + output_zero_point << right)
-    records = np.stack(
-        [_padded(np.where(constant, 0, p.multiplier), blocks), _padded(rounding, blocks), _padded(right, blocks)],
-        axis=2,
-    )
-    table = np.concatenate([starts, steps, records.reshape(blocks, 12)], axis=1)
+    ends = np.zeros((blocks * 4, 3), np.int64)
+    ends[:channels] = records(p, output_zero_point)
+    table = np.concatenate([starts, steps, ends.reshape(blocks, 12)], axis=1)
     return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1)
 
 

@@ -24,7 +24,7 @@ def _inside(axis: Axis) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class _Patches:
+class Patches:
     """A convolution as a matrix product of `rows` runs of `run` bytes per pixel; lengths of `x` and `rest` in halfwords or bytes."""
 
     rows: int
@@ -66,10 +66,10 @@ def _without_idle_dilation(axis: Axis) -> Axis:
     return axis if axis.taps > 1 else Axis(axis.input, 1, axis.stride, 1, axis.output, axis.pad)
 
 
-def patches(layer: Layer) -> _Patches:
+def patches(layer: Layer) -> Patches:
     """How the kernel reads the input of `layer`."""
     height, width = (_without_idle_dilation(axis) for axis in axes(layer))
-    return _Patches(height.taps, width.taps * layer.input(0).shape[3], height, width)
+    return Patches(height.taps, width.taps * layer.input(0).shape[3], height, width)
 
 
 def ordered(weights: Array, run: int) -> Array:
@@ -80,7 +80,8 @@ def ordered(weights: Array, run: int) -> Array:
     return np.concatenate([flat[:, :, :whole].reshape(channels, -1), flat[:, :, whole:].reshape(channels, -1)], axis=1)
 
 
-def _product(layer: Layer) -> _stream.Product:
+def product(layer: Layer) -> _stream.Product:
+    """The layer as a matrix product of its patches."""
     weights = layer.input(1).data
     assert weights is not None
     p = patches(layer)
@@ -88,54 +89,69 @@ def _product(layer: Layer) -> _stream.Product:
     return _stream.product(layer, batches * rows * columns, ordered(weights, p.run), *multipliers(layer))
 
 
-def _applies(layer: Layer) -> bool:
+def constant(layer: Layer) -> bool:
+    """Whether the layer has one group, and constant weights and bias."""
     weights, bias = layer.input(1), layer.optional(2)
-    return (
-        weights.shape[3] == layer.input(0).shape[3]
-        and weights.constant
-        and (bias is None or bias.constant)
-        and _stream.exact(_product(layer))
+    return weights.shape[3] == layer.input(0).shape[3] and weights.constant and (bias is None or bias.constant)
+
+
+def params(layer: Layer, p: Patches, odd: tuple[int, int] = (0, 0)) -> Params:
+    """The kernels' parameters; `odd` is for Winograd's tiles."""
+    source = layer.input(0)
+    (top, bottom), (left, right) = p.inside
+    low, high = activation_range(layer.attributes["activation"], layer.output)
+    fields = {
+        "batches": source.shape[0],
+        "input_height": p.height.input,
+        "input_width": p.width.input,
+        "input_depth": source.shape[3],
+        "filter_height": p.height.taps,
+        "filter_width": p.width.taps,
+        "output_height": p.height.output,
+        "output_width": p.width.output,
+        "output_depth": layer.output.shape[3],
+        "stride_height": p.height.stride,
+        "stride_width": p.width.stride,
+        "dilation_height": p.height.dilation,
+        "dilation_width": p.width.dilation,
+        "pad_height": p.height.pad,
+        "pad_width": p.width.pad,
+        "inside_top": top,
+        "inside_bottom": bottom,
+        "inside_left": left,
+        "inside_right": right,
+        "input_zero_point": source.zero_point,
+        "activation_min": low,
+        "activation_max": high,
+        "odd_height": odd[0],
+        "odd_width": odd[1],
+    }
+    return Params("tinyc_conv_2d_dsp_params", fields)
+
+
+def bind(parameters: Params, stream: Array, scratch: int) -> Binding:
+    """The call of a kernel with these parameters."""
+    return Binding(
+        args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
+        params=parameters,
+        constants=(Constant("stream", stream),),
+        scratch=scratch,
     )
+
+
+def copying(p: Patches) -> float:
+    """Instructions of copying together the patches of an image that are not runs of memory."""
+    pieces = p.rows if p.width.dilation == 1 else p.rows * p.width.taps
+    return p.copied * (65.0 + 35.5 * pieces + 0.8 * p.rows * p.run)
+
+
+def _applies(layer: Layer) -> bool:
+    return constant(layer) and _stream.exact(product(layer))
 
 
 def _bind(layer: Layer) -> Binding:
-    source, output = layer.input(0), layer.output
     p = patches(layer)
-    (top, bottom), (left, right) = p.inside
-    low, high = activation_range(layer.attributes["activation"], output)
-    params = Params(
-        "tinyc_conv_2d_dsp_params",
-        {
-            "batches": source.shape[0],
-            "input_height": p.height.input,
-            "input_width": p.width.input,
-            "input_depth": source.shape[3],
-            "filter_height": p.height.taps,
-            "filter_width": p.width.taps,
-            "output_height": p.height.output,
-            "output_width": p.width.output,
-            "output_depth": output.shape[3],
-            "stride_height": p.height.stride,
-            "stride_width": p.width.stride,
-            "dilation_height": p.height.dilation,
-            "dilation_width": p.width.dilation,
-            "pad_height": p.height.pad,
-            "pad_width": p.width.pad,
-            "inside_top": top,
-            "inside_bottom": bottom,
-            "inside_left": left,
-            "inside_right": right,
-            "input_zero_point": source.zero_point,
-            "activation_min": low,
-            "activation_max": high,
-        },
-    )
-    return Binding(
-        args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
-        params=params,
-        constants=(Constant("stream", _stream.pack(_product(layer), output.zero_point)),),
-        scratch=p.scratch,
-    )
+    return bind(params(layer, p), _stream.pack(product(layer), layer.output.zero_point), p.scratch)
 
 
 def _cost(layer: Layer) -> float:
@@ -145,10 +161,8 @@ def _cost(layer: Layer) -> float:
     (top, bottom), (left, right) = p.inside
     runs = bottom - top if right - left >= 2 else 0
     singles = (height * width - runs * ((right - left) // 2 * 2)) / 2
-    pieces = p.rows if p.width.dilation == 1 else p.rows * p.width.taps
-    copying = p.copied * (65.0 + 35.5 * pieces + 0.8 * p.rows * p.run)
-    product = _stream.cost_of_patches(layer, batches * height * width, channels, p.rows, p.run)
-    return 115.0 + product + batches * (42.0 * runs + 176.0 * singles + copying)
+    products = _stream.cost_of_patches(layer, batches * height * width, channels, p.rows, p.run)
+    return 115.0 + products + batches * (42.0 * runs + 176.0 * singles + copying(p))
 
 
 KERNELS = (Kernel("tinyc_conv_kxk_s8_dsp", "CONV_2D", _bind, _cost, _applies, isa="cortex_m_dsp"),)

@@ -43,7 +43,7 @@ def _cost(layer: Layer) -> float:
     units, depth = layer.input(1).shape
     steps = -(-depth // STEP)
     block = 38.0 + 27.0 * steps + 3.0 * -(-steps // 4)
-    row = 48.0 + 2.15 * depth + -(-units // 4) * block + (50.0 if units % 4 else 0.0)
+    row = 48.0 + 2.15 * depth + -(-units // 4) * block + (28.0 if units % 4 else 0.0)
     low, high = activation_range(layer.attributes["activation"], layer.output)
     return 40.0 + layer.output.elements // units * (row + (0.0 if (low, high) == (-128, 127) else 10.0 * units))
 

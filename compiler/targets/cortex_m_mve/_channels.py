@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...graph import Array, Layer
+from ...ops._convolution import Axis, axes
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scalar, Scratch, Table
 
@@ -44,6 +45,12 @@ def channels(layer: Layer, weights: Array, multiplier: Array, shift: Array) -> C
 def clamps(layer: Layer) -> tuple[int, int]:
     """The output range of the layer's activation."""
     return activation_range(layer.attributes["activation"], layer.output)
+
+
+def lengthwise(layer: Layer) -> tuple[Axis, Axis]:
+    """Height and width of a convolution; those of a single column are swapped: it lies in memory as a row, which is faster."""
+    height, width = axes(layer)
+    return (width, height) if width.input == width.taps == 1 else (height, width)
 
 
 def is_clamped(layer: Layer) -> bool:

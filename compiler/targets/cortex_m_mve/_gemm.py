@@ -51,6 +51,17 @@ class Geometry:
         return (room // self.k + 1) // 4 * 4 if room >= 0 else 0
 
     @property
+    def spare(self) -> int:
+        """Output pixels in scratch, where the words of the output are not aligned."""
+        if self.filters % 4 == 0:
+            return 0
+        return min(32 if self.filters < 16 else 16, -(-self.pixels // 4) * 4)
+
+    @property
+    def scratch(self) -> int:
+        return self.queue * self.steps * 16 + self.spare * -(-self.filters // 4) * 4
+
+    @property
     def queue(self) -> int:
         """Patches in scratch: more of them share a call's overhead. None where all pixels are read in place."""
         wanted = 32 if self.steps <= 2 else 16 if self.steps <= 4 else 8 if self.steps <= 12 else 4
@@ -100,11 +111,11 @@ def bind(layer: Layer, geometry: Geometry, weights: Array, channels: Channels) -
             "activation_max": high,
             "ties": int(channels.ties),
             "queue": g.queue,
+            "spare": g.spare,
             "direct": g.direct,
         },
     )
-    scratch = g.queue * g.steps * 16 + (-(-g.filters // 4) * 16 if g.filters % 4 else 0)
-    return call(params, pack(weights, channels), scratch)
+    return call(params, pack(weights, channels), g.scratch)
 
 
 def cost(layer: Layer, geometry: Geometry) -> float:
@@ -117,7 +128,7 @@ def cost(layer: Layer, geometry: Geometry) -> float:
     blocks = -(-g.pixels // 4)
     total = 250 + blocks * (-(-g.filters // 4) * group + 15) + (_gather_cost(g) if g.direct < g.pixels else 0.0)
     if g.filters % 4:
-        total += blocks * 110 + g.pixels * (18 + 9 * -(-g.filters // 16))
+        total += -(-g.pixels // g.spare) * 100 + g.pixels * 6 * -(-g.filters // 16)
     return total + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...graph import Array, Layer
-from ...ops._convolution import Axis, axes
+from ...ops._convolution import Axis
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
-from ._channels import Channels, clamps, is_clamped, padded, words
+from ._channels import Channels, clamps, is_clamped, lengthwise, padded, words
 from ._rows import ORDER
 
 #: Input channels are numbered in 16 bits where several output channels share one.
@@ -34,7 +34,7 @@ def pack(weights: Array, channels: Channels, multiplier: int) -> Array:
 def bind(layer: Layer, weights: Array, channels: Channels) -> Binding:
     """The call of tinyc_depthwise_conv_2d_s8_mve. The biases of `channels` are the layer's own."""
     source, output = layer.input(0), layer.output
-    height, width = axes(layer)
+    height, width = lengthwise(layer)
     low, high = clamps(layer)
     params = Params(
         "tinyc_depthwise_conv_2d_mve_params",
@@ -75,7 +75,7 @@ def _inside(axis: Axis) -> int:
 
 def cost(layer: Layer) -> float:
     """Instructions of tinyc_depthwise_conv_2d_s8_mve, fitted to 24 layers with arm-none-eabi-gcc 12 -O2; all within 2 %."""
-    height, width = axes(layer)
+    height, width = lengthwise(layer)
     groups = -(-layer.output.shape[3] // 8)
     rows, columns = _inside(height), _inside(width)
     pixels = height.output * width.output

@@ -18,7 +18,7 @@ def _weights(layer: Layer) -> Array:
 
 
 def _geometry(layer: Layer) -> _gemm.Geometry:
-    height, width = axes(layer)
+    height, width = _channels.lengthwise(layer)
     return _gemm.Geometry(layer.input(0).shape[0], height, width, layer.input(0).shape[3], layer.output.shape[3])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DEPTHWISE_CONV_2D for Helium: a kernel for filters up to 3x3, and one for all others."""
+"""DEPTHWISE_CONV_2D for Helium: a kernel for filters up to 3x3, one for all others, and that of convolutions for one input channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...graph import Array, Layer
 from ...ops._convolution import axes, multipliers
 from ...program import Binding
 from .. import Kernel
-from . import _channels, _lanes, _patches
+from . import _channels, _gemm, _lanes, _patches
 
 
 def _weights(layer: Layer) -> Array:
@@ -18,6 +18,13 @@ def _weights(layer: Layer) -> Array:
     assert data is not None
     weights: Array = data[0]
     return weights
+
+
+def _by_channel(layer: Layer) -> Array:
+    """[channel, ky * kx]."""
+    weights = _weights(layer)
+    by_channel: Array = weights.reshape(-1, weights.shape[-1]).T
+    return by_channel
 
 
 def _orientations(layer: Layer) -> list[_patches.Lines]:
@@ -37,9 +44,8 @@ def _applies(layer: Layer) -> bool:
 
 
 def _bind(layer: Layer) -> Binding:
-    weights = _weights(layer)
-    by_channel = weights.reshape(-1, weights.shape[-1]).T
-    return _patches.bind(layer, _best(layer), weights, _channels.channels(layer, by_channel, *multipliers(layer)))
+    numbers = _channels.channels(layer, _by_channel(layer), *multipliers(layer))
+    return _patches.bind(layer, _best(layer), _weights(layer), numbers)
 
 
 def _cost(layer: Layer) -> float:
@@ -56,8 +62,29 @@ def _bind_any(layer: Layer) -> Binding:
     return _lanes.bind(layer, weights, _channels.channels(layer, unfolded, *multipliers(layer)))
 
 
+def _geometry_one(layer: Layer) -> _gemm.Geometry:
+    height, width = _channels.lengthwise(layer)
+    return _gemm.Geometry(layer.input(0).shape[0], height, width, 1, layer.output.shape[3])
+
+
+def _applies_one(layer: Layer) -> bool:
+    """One input channel: then it is a convolution like any other."""
+    adjacent = all(axis.dilation == 1 or axis.taps == 1 for axis in axes(layer))
+    return layer.input(0).shape[3] == 1 and adjacent and _channels.takes(layer, multipliers)
+
+
+def _bind_one(layer: Layer) -> Binding:
+    weights = _by_channel(layer)
+    return _gemm.bind(layer, _geometry_one(layer), weights, _channels.channels(layer, weights, *multipliers(layer)))
+
+
+def _cost_one(layer: Layer) -> float:
+    return _gemm.cost(layer, _geometry_one(layer))
+
+
 KERNELS = (
     Kernel("tinyc_depthwise_conv_3x3_s8_mve", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),
+    Kernel("tinyc_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_one, _cost_one, _applies_one, isa="cortex_m_mve"),
     Kernel(
         "tinyc_depthwise_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_any, _lanes.cost, _applies_any, isa="cortex_m_mve"
     ),

@@ -10,9 +10,10 @@ from . import _mac16
 
 
 def _scratch(layer: Layer) -> int:
-    """Bytes: four lines of halfwords, a few words that are read in vain, and a line of sums."""
+    """Bytes: four lines of halfwords, and a line of sums; three outputs are computed at a time."""
     _, places = _lines.line_axes(layer)
-    return 8 * _lines.extent(places, places.output) + 16 + 4 * places.output
+    outputs = -(-places.output // 3) * 3
+    return 8 * _lines.extent(places, outputs) + 4 * outputs
 
 
 def _applies(layer: Layer) -> bool:

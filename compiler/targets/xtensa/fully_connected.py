@@ -12,17 +12,10 @@ from .._rounding import words
 from . import _mac16
 from ._mac16 import SUM_SHIFT, UNSIGNED, Plan, plan
 
-#: Weights per step of the kernel's loop.
-STEP = 8
-
-
-def _groups(p: Plan) -> int:
-    return -(-p.filters.depth // STEP)
-
 
 def _scratch(p: Plan) -> int:
     """Bytes: the row as halfwords, a word behind it that is read in vain, the sums."""
-    return 2 * STEP * _groups(p) + 4 + 4 * p.filters.count
+    return 2 * p.depth + 4 + 4 * p.filters.count
 
 
 def _applies(layer: Layer) -> bool:
@@ -33,7 +26,7 @@ def _applies(layer: Layer) -> bool:
 def _stream(p: Plan) -> Array:
     """Per unit its weights, those with even k as w + 128, and its start value; tinyc_kernels.h describes it."""
     f = p.filters
-    weights = np.zeros((f.count, STEP * _groups(p)), np.int64)
+    weights = np.zeros((f.count, p.depth), np.int64)
     weights[f.index, : f.depth] = f.weights
     starts = np.zeros(f.count, np.int64)
     # The inputs with odd k have 128 added.

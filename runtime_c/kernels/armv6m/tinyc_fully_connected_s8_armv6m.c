@@ -68,8 +68,11 @@ static __attribute__((naked, noinline)) void dot_8(const int8_t *x __attribute__
 TINYC_KERNEL void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_armv6m_params *params, const int8_t *restrict input,
                                                   const int32_t *restrict stream, int8_t *restrict output) {
     const tinyc_fully_connected_armv6m_params *const p = params;
+    const int32_t *const records = stream + ((p->output_depth + 7) / 8) * (2 * p->input_depth + 8);
+    const int32_t step = p->one_record != 0 ? 0 : 1 + p->record;
     for (int32_t row = 0; row < p->rows; row++) {
         const int32_t *next = stream;
+        const int32_t *record = records;
         for (int32_t left = p->output_depth; left > 0; left -= 8) {
             int32_t sums[8];
             for (int32_t i = 0; i < 8; i++) {
@@ -77,11 +80,9 @@ TINYC_KERNEL void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_ar
             }
             dot_8(input, p->input_depth, next + 8, sums);
             next += 8 + 2 * p->input_depth;
-            for (int32_t i = 0; i < 8; i++) {
-                if (i < left) {
-                    *output++ = (int8_t)tinyc_clamp(tinyc_requantize_armv6m(sums[i], next), p->activation_min, p->activation_max);
-                }
-                next += 1 + p->record;
+            for (int32_t i = 0; i < 8 && i < left; i++) {
+                *output++ = (int8_t)tinyc_clamp(tinyc_requantize_armv6m(sums[i], record), p->activation_min, p->activation_max);
+                record += step;
             }
         }
         input += p->input_depth;

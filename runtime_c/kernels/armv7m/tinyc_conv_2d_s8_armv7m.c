@@ -156,7 +156,7 @@ TINYC_KERNEL void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *par
     f.skip = (uint32_t)(-p->groups & 3) * 72u;
     tinyc_patches_begin(&patches, p, input, (int8_t *)(x + 8 * p->groups), output);
     while (patches.left > 0) {
-        tinyc_patches_next(&patches, stream, x, f.output_end);
+        tinyc_patches_next(&patches, p, stream, x, f.output_end);
         f.channel = p->first_channel - p->output_depth;
         if (f.channel < 0) {
             channels(&f, stream + p->constants);

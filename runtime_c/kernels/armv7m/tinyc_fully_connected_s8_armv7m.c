@@ -15,6 +15,8 @@ typedef struct {
     const int8_t *x_end;
     uint32_t skip; /* bytes of code before the k that the unrolled loop begins with */
     int32_t round_by_sign;
+    const int32_t *records;
+    int32_t records_back; /* bytes to go back behind eight records, for the next eight channels */
 } frame;
 
 /* One k of eight channels: 8 multiply-accumulates in 17 instructions (68 bytes of code). */
@@ -48,13 +50,13 @@ typedef struct {
 static __attribute__((naked, noinline)) void channels(const frame *f __attribute__((unused)),
                                                       const int32_t *stream __attribute__((unused))) {
     __asm volatile(
-        "push {r4-r11, lr}\n\t"
+        "push {r3-r11, lr}\n\t"
         "mov r11, r1\n\t"
-        "ldm r0, {r2-r7}\n\t"
-        "adr r8, 2f\n\t"
-        "add r6, r6, r8\n\t"
+        "ldm r0, {r2-r9}\n\t"
+        "adr r10, 2f\n\t"
+        "add r6, r6, r10\n\t"
         "orr r6, r6, #1\n\t"
-        "push {r2-r7}\n"
+        "push {r2-r9}\n"
         "1:\n\t"
         "ldm r11!, {r0-r7}\n\t"
         "ldrd r10, r12, [sp, #8]\n\t"
@@ -64,7 +66,8 @@ static __attribute__((naked, noinline)) void channels(const frame *f __attribute
         STEP STEP STEP STEP STEP STEP STEP STEP
         "cmp r10, r12\n\t"
         "bne.w 2b\n\t"
-        "ldr r8, [sp, #20]\n\t"
+        "str r11, [sp, #32]\n\t"
+        "ldrd r8, r11, [sp, #20]\n\t"
         "ldr lr, [sp]\n\t"
         "cmp r8, #0\n\t"
         "bne.w 4f\n\t"
@@ -72,11 +75,15 @@ static __attribute__((naked, noinline)) void channels(const frame *f __attribute
         REQUANTIZE("r4") REQUANTIZE("r5") REQUANTIZE("r6") REQUANTIZE("r7")
         "3:\n\t"
         "str lr, [sp]\n\t"
+        "ldr r8, [sp, #28]\n\t"
+        "sub r8, r11, r8\n\t"
+        "str r8, [sp, #24]\n\t"
+        "ldr r11, [sp, #32]\n\t"
         "ldr r8, [sp, #4]\n\t"
         "cmp r11, r8\n\t"
         "bne.w 1b\n\t"
-        "add sp, sp, #24\n\t"
-        "pop {r4-r11, pc}\n"
+        "add sp, sp, #32\n\t"
+        "pop {r3-r11, pc}\n"
         "4:\n\t"
         REQUANTIZE_SIGNED("r0") REQUANTIZE_SIGNED("r1") REQUANTIZE_SIGNED("r2") REQUANTIZE_SIGNED("r3")
         REQUANTIZE_SIGNED("r4") REQUANTIZE_SIGNED("r5") REQUANTIZE_SIGNED("r6") REQUANTIZE_SIGNED("r7")
@@ -87,8 +94,10 @@ TINYC_KERNEL void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_ar
                                                   const int32_t *restrict stream, int8_t *restrict output) {
     const tinyc_fully_connected_armv7m_params *const p = params;
     const int32_t whole = p->output_depth & ~7;
-    const int32_t *const tail = stream + (whole / 8) * (2 * p->input_depth + 32);
+    const int32_t *const tail = stream + (whole / 8) * (2 * p->input_depth + 8);
+    const int32_t *const records = stream + ((p->output_depth + 7) / 8) * (2 * p->input_depth + 8);
     frame f;
+    f.records_back = p->one_record != 0 ? 96 : 0;
     f.skip = (uint32_t)(-p->input_depth & 7) * 68u;
     f.round_by_sign = p->round_by_sign;
     for (int32_t row = 0; row < p->rows; row++) {
@@ -97,12 +106,14 @@ TINYC_KERNEL void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_ar
         if (whole > 0) {
             f.output = output;
             f.stream_end = tail;
+            f.records = records;
             channels(&f, stream);
         }
         if (whole < p->output_depth) {
             int8_t spare[8];
             f.output = spare;
-            f.stream_end = tail + 2 * p->input_depth + 32;
+            f.stream_end = records;
+            f.records = p->one_record != 0 ? records : records + 3 * whole;
             channels(&f, tail);
             for (int32_t o = whole; o < p->output_depth; o++) {
                 output[o] = spare[o - whole];

@@ -149,68 +149,12 @@ typedef struct {
     const tinyc_conv_2d_mve_params *p;
     frame f;
     int8_t *patches;  /* p->queue of them, `stride` bytes each, a multiple of 16 */
-    int8_t *spare;    /* room for a block's output, where the output's words are not aligned; else NULL */
+    int8_t *spare;    /* room for the output of `spare_pixels`, where the output's words are not aligned; else NULL */
+    int32_t spare_pixels;
     int8_t *output;   /* of the first pixel gathered */
     int32_t stride;
     int32_t filled;
 } queue;
-
-static void call(const queue *q, int32_t count) {
-    frame f = q->f;
-    f.blocks = (uint32_t)count;
-    (q->p->ties != 0 ? blocks : blocks_relu)(&f);
-}
-
-/* Copies `size` bytes, never touching more. */
-static void copy(int8_t *to, const int8_t *from, int32_t size) {
-    for (; size > 0; size -= 16) {
-        const mve_pred16_t inside = vctp8q((uint32_t)size);
-        vstrbq_p_s8(to, vldrbq_z_s8(from, inside), inside);
-        to += 16;
-        from += 16;
-    }
-}
-
-/* One block of `count` <= 4 pixels, the others repeating the last one. */
-static void one_block(queue *q, const int8_t *x, int32_t count) {
-    const int32_t channels = q->p->output_depth;
-    const int32_t pitch = q->spare != NULL ? (channels + 3) & ~3 : channels;
-    int8_t *const to = q->spare != NULL ? q->spare : q->output;
-    for (int32_t i = 0; i < 4; i++) {
-        const int32_t pixel = i < count ? i : count - 1;
-        q->f.x[i] = x + pixel * q->stride;
-        q->f.output[i] = (uint32_t)(uintptr_t)(to + pixel * pitch) - 4u;
-    }
-    call(q, 1);
-    if (q->spare != NULL) {
-        for (int32_t i = 0; i < count; i++) {
-            copy(q->output + i * channels, q->spare + i * pitch, channels);
-        }
-    }
-    q->output += count * channels;
-}
-
-/* `count` pixels, `q->stride` bytes apart from `x` on. */
-static void multiply(queue *q, const int8_t *x, int32_t count) {
-    const int32_t channels = q->p->output_depth;
-    const int32_t whole = count / 4;
-    if (q->spare == NULL && whole > 1) {
-        for (int32_t i = 0; i < 4; i++) {
-            q->f.x[i] = x + i * q->stride;
-            q->f.output[i] = (uint32_t)(uintptr_t)(q->output + i * channels) - 4u;
-        }
-        q->f.x_step = (uint32_t)(4 * q->stride);
-        q->f.output_step = (uint32_t)(3 * channels);
-        call(q, whole);
-        q->output += 4 * whole * channels;
-        x += 4 * whole * q->stride;
-        count -= 4 * whole;
-    }
-    for (; count > 0; count -= 4) {
-        one_block(q, x, count < 4 ? count : 4);
-        x += 4 * q->stride;
-    }
-}
 
 /* `count` >= 1 times: copies `size` bytes from every `step` bytes to every `stride` bytes. Touches nothing else. */
 static inline void gather(int8_t *to, const int8_t *from, int32_t count, int32_t size, int32_t step, int32_t stride) {
@@ -232,6 +176,36 @@ static inline void gather(int8_t *to, const int8_t *from, int32_t count, int32_t
             : "lr", "q0", "cc", "memory");
         to += 16;
         from += 16;
+    }
+}
+
+/* `count` pixels, `q->stride` bytes apart from `x` on. */
+static void multiply(queue *q, const int8_t *x, int32_t count) {
+    const int32_t channels = q->p->output_depth;
+    const int32_t pitch = q->spare != NULL ? (channels + 3) & ~3 : channels;
+    q->f.x_step = (uint32_t)(4 * q->stride);
+    q->f.output_step = (uint32_t)(3 * pitch);
+    while (count > 0) {
+        /* Whole blocks, or a last one that repeats its last pixel; or blocks that only go to the spare room. */
+        int32_t pixels = count < 4 ? count : count & ~3;
+        int8_t *to = q->output;
+        if (q->spare != NULL) {
+            pixels = count < q->spare_pixels ? count : q->spare_pixels;
+            to = q->spare;
+        }
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t pixel = i < pixels ? i : pixels - 1;
+            q->f.x[i] = x + pixel * q->stride;
+            q->f.output[i] = (uint32_t)(uintptr_t)(to + pixel * pitch) - 4u;
+        }
+        q->f.blocks = (uint32_t)(pixels + 3) / 4u;
+        (q->p->ties != 0 ? blocks : blocks_relu)(&q->f);
+        if (q->spare != NULL) {
+            gather(q->output, q->spare, pixels, channels, pitch, channels);
+        }
+        q->output += pixels * channels;
+        x += pixels * q->stride;
+        count -= pixels;
     }
 }
 
@@ -326,6 +300,7 @@ TINYC_KERNEL void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, c
     q.stride = 16 * (steps + 1);
     q.patches = scratch;
     q.spare = ((channels | (int32_t)(uintptr_t)output) & 3) != 0 ? q.patches + p->queue * q.stride : NULL;
+    q.spare_pixels = p->spare > 0 ? p->spare : 4;
     q.output = output;
     q.filled = 0;
     /* `steps` follow the first one: `rounds` full ones after a first round of 1 to 8. */

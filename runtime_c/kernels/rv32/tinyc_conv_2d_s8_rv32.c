@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyc_kernels.h"
 
-#include "tinyc_fixed_point.h"
+#include "tinyc_scale_high.h"
 #include "tinyc_triples.h"
 #include "tinyc_windows.h"
 
@@ -325,9 +325,7 @@ static int8_t *block(const tinyc_conv_2d_patches_params *p, const int32_t *strea
         int8_t *out = output;
         for (int32_t i = 0; i < count; i++) {
             const int32_t value = (int32_t)((sum[i] << p->sum_shift) + (uint32_t)record[0] + 0x80000000u);
-            const int32_t high = (int32_t)(((int64_t)value * (int64_t)(uint32_t)record[1]) >> 32);
-            const int32_t sign = value < 0 ? p->negative : 0;
-            *out = (int8_t)tinyc_clamp((high + sign + record[2]) >> record[3], p->activation_min, p->activation_max);
+            *out = (int8_t)tinyc_scale_high(value, record + 1, p->negative, p->activation_min, p->activation_max);
             out += p->output_depth;
         }
         output += PIXELS * p->output_depth - record[4];
@@ -357,7 +355,9 @@ static void pack(const tinyc_conv_2d_patches_params *p, const int8_t *input, tin
     if (p->direct == 0) {
         tinyc_next_windows(p, at, count, PIXELS, windows);
         pack_windows(p, windows, lines, x);
-        pack_windows(p, windows + PIXELS / 2, lines, x + 2);
+        if (count > PIXELS / 2) {
+            pack_windows(p, windows + PIXELS / 2, lines, x + 2);
+        }
     } else {
         const int8_t *pixels[PIXELS];
         for (int32_t i = 0; i < PIXELS; i++) {
@@ -365,7 +365,9 @@ static void pack(const tinyc_conv_2d_patches_params *p, const int8_t *input, tin
             input += i + 1 < count ? run : 0;
         }
         tinyc_triples_pack(pixels[0], pixels[1], pixels[2], run, x);
-        tinyc_triples_pack(pixels[3], pixels[4], pixels[5], run, x + 2);
+        if (count > PIXELS / 2) {
+            tinyc_triples_pack(pixels[3], pixels[4], pixels[5], run, x + 2);
+        }
     }
 }
 

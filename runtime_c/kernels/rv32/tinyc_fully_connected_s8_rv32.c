@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyc_kernels.h"
 
-#include "tinyc_fixed_point.h"
+#include "tinyc_scale_high.h"
 
 #if !defined(__riscv_mul) || __riscv_xlen != 32
 #error "tinyc_fully_connected_s8_rv32.c needs RV32 with multiplication: compile with -march=rv32im, rv32imc or the like"
@@ -74,9 +74,7 @@ TINYC_KERNEL void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_unit
             at += UNITS / 4 * p->input_depth;
             for (int32_t u = 0; u < (left < UNITS ? left : UNITS); u++) {
                 const int32_t value = (int32_t)((sums[u] << p->sum_shift) + (uint32_t)at[u]);
-                const int32_t high = (int32_t)(((int64_t)value * (int64_t)(uint32_t)scale[0]) >> 32);
-                const int32_t sign = value < 0 ? p->negative : 0;
-                *output++ = (int8_t)tinyc_clamp((high + sign + scale[1]) >> scale[2], p->activation_min, p->activation_max);
+                *output++ = (int8_t)tinyc_scale_high(value, scale, p->negative, p->activation_min, p->activation_max);
                 scale += p->scaling_step;
             }
             at += UNITS;

@@ -8,41 +8,64 @@
 /* The input of a channel on four lines, as halfwords x + 128: of each place the words of lines (0, 1) and (2, 3). */
 #define PLACE 2 /* words */
 
-/* A channel's weights in halfwords, times 256: of each of three places, lines (0, 1) and (2, none). */
-#define TAPS(first, second, third)                                                                                \
-    "mula.da." first ".ldinc m1, %[x], m0, %[w0]\n\t" "mula.da." second ", %[w0]\n\t"                             \
-    "mula.da." third ".ldinc m0, %[x], m1, %[w1]\n\t"                                                             \
-    "mula.da." first ".ldinc m1, %[x], m0, %[w2]\n\t" "mula.da." second ", %[w2]\n\t"                             \
-    "mula.da." third ".ldinc m0, %[x], m1, %[w3]\n\t"                                                             \
-    "mula.da." first ".ldinc m1, %[x], m0, %[w4]\n\t" "mula.da." second ", %[w4]\n\t"                             \
-    "add %[x], %[x], %[back]\n\t"                                                                                 \
-    "mula.da." third ".ldinc m0, %[x], m1, %[w5]\n\t"
+/* A channel's weights in halfwords, times 256: of places 0, 1 and 2 lines (0, 1) in m0, m1 and m2; line 2 of places 0 and 1 in m3 and of
+ * place 2 in w8. Nothing is loaded into m0 to m3 while they are used: QEMU 7.2 would go on with the old ones in the same block.
+ * Nine taps of the places (a0, b0), (a1, b1), (a2, b2), for a window that begins on line 0 of the four, and on line 1. */
+#define LINE_0(a0, b0, a1, b1, a2, b2)                                                            \
+    "mula.da.ll m0, %[" a0 "]\n\t" "mula.da.hh m0, %[" a0 "]\n\t" "mula.ad.ll %[" b0 "], m3\n\t"  \
+    "mula.da.ll m1, %[" a1 "]\n\t" "mula.da.hh m1, %[" a1 "]\n\t" "mula.ad.lh %[" b1 "], m3\n\t"  \
+    "mula.ad.ll %[" a2 "], m2\n\t" "mula.ad.hh %[" a2 "], m2\n\t" "mula.aa.ll %[" b2 "], %[w8]\n\t"
+#define LINE_1(a0, b0, a1, b1, a2, b2)                                                            \
+    "mula.da.lh m0, %[" a0 "]\n\t" "mula.da.hl m0, %[" b0 "]\n\t" "mula.ad.hl %[" b0 "], m3\n\t"  \
+    "mula.da.lh m1, %[" a1 "]\n\t" "mula.da.hl m1, %[" b1 "]\n\t" "mula.ad.hh %[" b1 "], m3\n\t"  \
+    "mula.ad.hl %[" a2 "], m2\n\t" "mula.ad.lh %[" b2 "], m2\n\t" "mula.aa.hl %[" b2 "], %[w8]\n\t"
 
-/* sums[i] = start + nine products, for `count` windows that are `stride` places apart. Nine taps in nine instructions, with the loads; a
- * function of its own because it uses the loop registers and the accumulator. Reads up to three words behind the last window. */
-#define LINE(name, first, second, third)                                                                          \
-    static __attribute__((noinline)) void name(const uint32_t *x, const int32_t *w, int32_t start, int32_t *sums, \
-                                               int32_t count, int32_t stride) {                                   \
-        const int32_t back = 8 * stride - 24;                                                                     \
-        int32_t sum;                                                                                              \
-        __asm volatile(                                                                                           \
-            "addi %[x], %[x], -4\n\t"                                                                             \
-            "ldinc m0, %[x]\n\t"                                                                                  \
-            "loop %[count], 1f\n\t"                                                                               \
-            "wsr %[start], acclo\n\t" TAPS(first, second, third)                                                  \
-            "rsr %[sum], acclo\n\t"                                                                               \
-            "s32i %[sum], %[sums], 0\n\t"                                                                         \
-            "addi %[sums], %[sums], 4\n"                                                                          \
-            "1:\n\t"                                                                                              \
-            : [x] "+r"(x), [sum] "=&r"(sum), [sums] "+r"(sums)                                                    \
-            : [count] "r"(count), [start] "r"(start), [back] "r"(back), [w0] "r"(w[0]), [w1] "r"(w[1]),           \
-              [w2] "r"(w[2]), [w3] "r"(w[3]), [w4] "r"(w[4]), [w5] "r"(w[5])                                      \
-            : "memory");                                                                                          \
+#define LOAD(a, b, at_a, at_b) "l32i %[" a "], %[x], " at_a "\n\t" "l32i %[" b "], %[x], " at_b "\n\t"
+#define SUM(taps, at)                   \
+    "wsr %[start], acclo\n\t" taps      \
+    "rsr %[sum], acclo\n\t"             \
+    "s32i %[sum], %[sums], " at "\n\t"
+
+/* Three windows that are one place apart: of each place the next two words. */
+#define STRIDE_1(line)                                                                        \
+    LOAD("a2", "b2", "16", "20") SUM(line("a0", "b0", "a1", "b1", "a2", "b2"), "0")           \
+    LOAD("a0", "b0", "24", "28") SUM(line("a1", "b1", "a2", "b2", "a0", "b0"), "4")           \
+    LOAD("a1", "b1", "32", "36") SUM(line("a2", "b2", "a0", "b0", "a1", "b1"), "8")           \
+    "addi %[x], %[x], 24\n\t"
+
+/* Three windows that are two places apart. */
+#define STRIDE_2(line)                                                                                                      \
+    LOAD("a1", "b1", "8", "12") LOAD("a2", "b2", "16", "20") SUM(line("a0", "b0", "a1", "b1", "a2", "b2"), "0")             \
+    LOAD("a0", "b0", "24", "28") LOAD("a1", "b1", "32", "36") SUM(line("a2", "b2", "a0", "b0", "a1", "b1"), "4")            \
+    LOAD("a2", "b2", "40", "44") LOAD("a0", "b0", "48", "52") SUM(line("a1", "b1", "a2", "b2", "a0", "b0"), "8")            \
+    "addi %[x], %[x], 48\n\t"
+
+/* sums[i] = start + nine products, for 3 * `threes` windows. A function of its own because it uses the loop registers and the
+ * accumulator. */
+#define FUNCTION(name, windows)                                                                                          \
+    static __attribute__((noinline)) void name(const uint32_t *x, const int32_t *w, int32_t start, int32_t *sums,        \
+                                               int32_t threes) {                                                         \
+        uint32_t a0 = x[0], b0 = x[1], a1 = x[2], b1 = x[3], a2, b2;                                                     \
+        const int32_t w8 = w[4];                                                                                         \
+        int32_t sum;                                                                                                     \
+        __asm volatile(                                                                                                  \
+            "addi %[sum], %[w], -4\n\t"                                                                                  \
+            "ldinc m0, %[sum]\n\t"                                                                                       \
+            "ldinc m1, %[sum]\n\t"                                                                                       \
+            "ldinc m2, %[sum]\n\t"                                                                                       \
+            "ldinc m3, %[sum]\n\t"                                                                                       \
+            "loop %[threes], 1f\n\t" windows                                                                             \
+            "addi %[sums], %[sums], 12\n"                                                                                \
+            "1:\n\t"                                                                                                     \
+            : [x] "+r"(x), [sums] "+r"(sums), [a0] "+r"(a0), [b0] "+r"(b0), [a1] "+r"(a1), [b1] "+r"(b1),                \
+              [a2] "=&r"(a2), [b2] "=&r"(b2), [sum] "=&r"(sum)                                                           \
+            : [w] "r"(w), [start] "r"(start), [w8] "r"(w8), [threes] "r"(threes)                                         \
+            : "memory");                                                                                                 \
     }
 
-/* Windows that begin on line 0 of the four, and on line 1. */
-LINE(line_0, "ll", "hh m0", "ll")
-LINE(line_1, "hl", "lh m1", "hl")
+FUNCTION(line_0, STRIDE_1(LINE_0))
+FUNCTION(line_1, STRIDE_1(LINE_1))
+FUNCTION(line_0_stride_2, STRIDE_2(LINE_0))
 
 /* Moves two lines up at `count` places and puts the next two behind them, of which each is read from `a` or `b` on, `step_a` or `step_b`
  * bytes from place to place. */
@@ -72,6 +95,11 @@ static inline source line_source(const tinyc_depthwise_conv_2d_lines_params *p, 
     return s;
 }
 
+/* Two bytes as halfwords times 256. */
+static inline int32_t pair(uint32_t low, uint32_t high) {
+    return (int32_t)(low << 8 | high << 24);
+}
+
 /* One output channel of one image. `x` has the four lines' places, with those outside the image before and behind. */
 static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const int8_t *channel, const int32_t *record, int8_t *output,
                           const int8_t *outside, uint32_t *x, int32_t *sums) {
@@ -80,12 +108,10 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
     const int32_t places = needed < p->input_places ? needed : p->input_places;
     const int32_t per_step = p->stride == 1 ? 2 : 1;
     tinyc_scaling scaling;
-    int32_t w[6];
-    const int8_t *const taps = (const int8_t *)record;
-    for (int32_t i = 0; i < 3; i++) {
-        w[2 * i] = (int32_t)((uint32_t)(taps[3 * i] * 256) & 0xFFFFu) | (int32_t)((uint32_t)taps[3 * i + 1] << 24);
-        w[2 * i + 1] = taps[3 * i + 2] * 256;
-    }
+    const int32_t threes = (p->output_places + 2) / 3;
+    const uint8_t *const taps = (const uint8_t *)record;
+    const int32_t w[5] = {pair(taps[0], taps[1]), pair(taps[3], taps[4]), pair(taps[6], taps[7]), pair(taps[2], taps[5]),
+                          pair(taps[8], 0)};
     scaling.multiplier = record[4];
     scaling.rounding = record[5];
     scaling.shift = taps[9];
@@ -99,11 +125,15 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
         const source b = line_source(p, channel, first + 1, outside);
         next_lines(a.from, a.step, b.from, b.step, places, inside);
         if (line >= 0) {
-            line_0(x, w, record[3], sums, p->output_places, p->stride);
+            if (p->stride == 1) {
+                line_0(x, w, record[3], sums, threes);
+            } else {
+                line_0_stride_2(x, w, record[3], sums, threes);
+            }
             tinyc_scale(&scaling, sums, p->output_places, output, p->output_place_step);
             output += p->output_line_step;
             if (p->stride == 1 && line + 1 < p->output_lines) {
-                line_1(x, w, record[3], sums, p->output_places, 1);
+                line_1(x, w, record[3], sums, threes);
                 tinyc_scale(&scaling, sums, p->output_places, output, p->output_place_step);
                 output += p->output_line_step;
             }
@@ -114,9 +144,10 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
 TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *restrict input,
                                                     const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
     const tinyc_depthwise_conv_2d_lines_params *const p = params;
-    const int32_t places = (p->output_places - 1) * p->stride + 3;
+    const int32_t outputs = (p->output_places + 2) / 3 * 3;
+    const int32_t places = (outputs - 1) * p->stride + 3;
     uint32_t *const x = scratch;
-    int32_t *const sums = (int32_t *)(x + PLACE * places + 4);
+    int32_t *const sums = (int32_t *)(x + PLACE * places);
     const int8_t outside = (int8_t)p->input_zero_point;
     for (int32_t i = 0; i < PLACE * places; i++) {
         x[i] = ((uint32_t)(p->input_zero_point + 128)) * 0x00010001u;

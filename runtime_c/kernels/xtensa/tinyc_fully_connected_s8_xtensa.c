@@ -3,26 +3,29 @@
 
 #include "tinyc_mac16.h"
 
-/* Eight inputs at a time as halfwords: of four, 256 * (x0, x2) and (x1 + 128, x3 + 128). Missing ones count as zeros. Returns the sum of
- * those with even k. */
+/* The inputs as halfwords: of four, 256 * (x0, x2) and (x1 + 128, x3 + 128). Missing ones count as zeros. Returns the sum of those with
+ * even k. */
 static int32_t widen(const int8_t *from, int32_t depth, uint32_t *x) {
     int32_t sum = 0;
-    for (int32_t left = (depth + 7) & ~7; left > 0; left -= 4) {
-        int32_t four[4] = {0, 0, 0, 0};
-        for (int32_t i = 0; i < 4 && depth > 0; i++) {
-            four[i] = *from++;
-            depth--;
-        }
-        sum += four[0] + four[2];
-        *x++ = (uint32_t)(four[0] << 8 & 0xFFFF) | (uint32_t)four[2] << 24;
-        *x++ = (uint32_t)(four[1] + 128) | (uint32_t)(four[3] + 128) << 16;
+    for (; depth >= 4; depth -= 4) {
+        sum += from[0] + from[2];
+        x[0] = (uint32_t)(uint8_t)from[0] << 8 | (uint32_t)(uint8_t)from[2] << 24;
+        x[1] = (uint32_t)(from[1] + 128) | (uint32_t)(from[3] + 128) << 16;
+        from += 4;
+        x += 2;
+    }
+    if (depth > 0) {
+        const int32_t third = depth > 2 ? from[2] : 0;
+        sum += from[0] + third;
+        x[0] = (uint32_t)(uint8_t)from[0] << 8 | (uint32_t)(uint8_t)third << 24;
+        x[1] = (uint32_t)((depth > 1 ? from[1] : 0) + 128);
     }
     return sum;
 }
 
-/* sums[u] = 256 * (dot product of unit u) for `units` units of 8 * `groups` weights: of four in a word, those with even k have 128 added and
+/* sums[u] = 256 * (dot product of unit u) for `units` units of 4 * `groups` weights: of four in a word, those with even k have 128 added and
  * are used as they are, those with odd k are used times 256. `stream` has the start values behind each unit's weights, to which `start` is
- * added. Reads one word behind x. 15 instructions for eight multiply-accumulates; a function of its own because it uses the loop registers
+ * added. Reads one word behind x. 8 instructions for four multiply-accumulates; a function of its own because it uses the loop registers
  * and the accumulator. */
 static __attribute__((noinline)) void products(const uint32_t *x, const int32_t *stream, int32_t groups, int32_t start, int32_t *sums,
                                                int32_t units) {
@@ -39,14 +42,7 @@ static __attribute__((noinline)) void products(const uint32_t *x, const int32_t 
         "ldinc m0, %[at]\n\t"
         "loop %[groups], 2f\n\t"
         "l32i %[word], %[w], 0\n\t"
-        "and %[half], %[word], %[low]\n\t"
-        "mula.da.ll.ldinc m1, %[at], m0, %[half]\n\t"
-        "mula.da.hh m0, %[half]\n\t"
-        "and %[word], %[word], %[high]\n\t"
-        "mula.da.ll.ldinc m0, %[at], m1, %[word]\n\t"
-        "mula.da.hh m1, %[word]\n\t"
-        "l32i %[word], %[w], 4\n\t"
-        "addi %[w], %[w], 8\n\t"
+        "addi %[w], %[w], 4\n\t"
         "and %[half], %[word], %[low]\n\t"
         "mula.da.ll.ldinc m1, %[at], m0, %[half]\n\t"
         "mula.da.hh m0, %[half]\n\t"
@@ -72,9 +68,9 @@ TINYC_KERNEL void tinyc_fully_connected_s8_xtensa(const tinyc_fully_connected_un
                                                   const int32_t *restrict stream, const int32_t *restrict scaling,
                                                   int8_t *restrict output, void *scratch) {
     const tinyc_fully_connected_units_params *const p = params;
-    const int32_t groups = (p->input_depth + 7) >> 3;
+    const int32_t groups = (p->input_depth + 3) >> 2;
     uint32_t *const x = scratch;
-    int32_t *const sums = (int32_t *)(x + 4 * groups + 1);
+    int32_t *const sums = (int32_t *)(x + 2 * groups + 1);
     const int32_t together = p->scaling_step == 0 ? p->output_depth : 1;
     tinyc_scaling s;
     s.negative = p->negative;

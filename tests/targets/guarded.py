@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls kernels for RV32 and Xtensa with every buffer where an access outside of it is an error: in unicorn on pages of its own, in
+QEMU's user mode between a page that must stay as it was and one that must not be touched."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import unicorn
+from direct_call import PAGE, STACK, STOP, Buffer, _load, _place
+from dsp_harness import emulator, main_program, merged, need_compiler
+from oracle import assert_same_bytes, random_inputs
+from tinyc import reference
+from tinyc.emit import emit, runtime_files
+from tinyc.graph import Array, Graph
+from tinyc.lower import assemble
+from tinyc.memory import plan_memory
+from tinyc.program import Binding, Input, Output, Params, ParamsPointer, Scratch, Table
+from tinyc.select import Candidate
+from tinyc.targets import Kernel, kernels_for
+from tinyc.targets.cpus import CPUS
+from tinyc.toolchains import Image, build_image
+from unicorn import riscv_const as riscv
+
+#: Callee-saved registers: s0, s1, s2 .. s11, and gp and tp, which nobody may change.
+_KEPT = [8, 9, *range(18, 28), 3, 4]
+
+#: The Xtensa program: for each call on the input the number of buffers, then each one's size and content; all of them go back.
+_DRIVER = r"""
+#include "tinyc_host.h"
+#include "tinyc_kernels.h"
+
+#define BUFFERS 6
+#define PAGE 4096u
+#define MMAP2 80
+#define MPROTECT 82
+#define BEFORE 0xA5u
+
+typedef void (*function)(void *, void *, void *, void *, void *, void *);
+
+static int32_t call(int32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e, uint32_t f) {
+    register uint32_t a2 __asm__("a2") = (uint32_t)number;
+    register uint32_t a6 __asm__("a6") = a;
+    register uint32_t a3 __asm__("a3") = b;
+    register uint32_t a4 __asm__("a4") = c;
+    register uint32_t a5 __asm__("a5") = d;
+    register uint32_t a8 __asm__("a8") = e;
+    register uint32_t a9 __asm__("a9") = f;
+    __asm__ volatile("syscall" : "+r"(a2) : "r"(a6), "r"(a3), "r"(a4), "r"(a5), "r"(a8), "r"(a9) : "memory");
+    return (int32_t)a2;
+}
+
+typedef struct {
+    uint8_t *first; /* of its pages */
+    uint8_t *data;  /* ends with the last of them */
+    uint32_t room;
+} area;
+
+/* Grown on demand: the memory before `data` is filled, the page behind it is locked. */
+static void fit(area *a, uint32_t size) {
+    const uint32_t room = (size + 2u * PAGE - 1u) / PAGE * PAGE;
+    if (room > a->room) {
+        a->first = (uint8_t *)call(MMAP2, 0u, room + PAGE, 3u, 0x802u, ~0u, 0u);
+        a->room = room;
+        if (((uint32_t)a->first & (PAGE - 1u)) != 0u || call(MPROTECT, (uint32_t)a->first + room, PAGE, 0u, 0u, 0u, 0u) != 0) {
+            tinyc_host_exit(3);
+        }
+    }
+    a->data = a->first + a->room - size;
+    for (uint8_t *p = a->first; p != a->data; p++) {
+        *p = BEFORE;
+    }
+}
+
+int main(void) {
+    static area areas[BUFFERS];
+    uint32_t size[BUFFERS];
+    uint32_t count;
+    while (tinyc_host_read(&count, 4u) == 4u) {
+        void *data[BUFFERS] = {NULL};
+        for (uint32_t i = 0; i < count; i++) {
+            (void)tinyc_host_read(&size[i], 4u);
+            fit(&areas[i], size[i]);
+            data[i] = areas[i].data;
+            (void)tinyc_host_read(data[i], size[i]);
+        }
+        ((function)FUNCTION)(data[0], data[1], data[2], data[3], data[4], data[5]);
+        for (uint32_t i = 0; i < count; i++) {
+            for (uint8_t *p = areas[i].first; p != areas[i].data; p++) {
+                if (*p != BEFORE) {
+                    tinyc_host_exit(4);
+                }
+            }
+            tinyc_host_write(data[i], size[i]);
+        }
+    }
+    return 0;
+}
+"""
+
+
+def build(function: str, cpu_name: str, kind: str, optimize: str, folder: Path) -> Image:
+    """An image with one kernel, and for Xtensa with the program that calls it."""
+    need_compiler(cpu_name, kind)
+    isa = {"riscv": "rv32", "xtensa": "xtensa"}[CPUS[cpu_name].family]
+    main = (
+        _DRIVER.replace("FUNCTION", function)
+        if isa == "xtensa"
+        else f'#include "tinyc_kernels.h"\nvoid *volatile keep;\nint main(void) {{ keep = (void *){function}; return 0; }}\n'
+    )
+    sources = {**runtime_files({function: isa}), "main.c": main.encode()}
+    return build_image(sources, CPUS[cpu_name], folder, toolchain=kind, optimize=optimize)
+
+
+def kernel(cpu_name: str, op: str, function: str) -> Kernel:
+    return next(k for k in kernels_for(CPUS[cpu_name])[op] if k.function == function)
+
+
+def arguments(binding: Binding, data: Array, output: int) -> tuple[list[bytes], int]:
+    """(what the call's pointers point to, position of the output). The scratch memory begins as garbage, the output too."""
+    found: list[bytes] = []
+    position = -1
+    tables = {constant.name: constant.values.tobytes() for constant in binding.constants}
+    for argument in binding.args:
+        if isinstance(argument, ParamsPointer):
+            assert isinstance(binding.params, Params)
+            found.append(np.array([int(v) for v in binding.params.fields.values()], np.int32).tobytes())  # type: ignore[call-overload]
+        elif isinstance(argument, Input):
+            found.append(data.tobytes())
+        elif isinstance(argument, Table):
+            found.append(tables[argument.name])
+        elif isinstance(argument, Output):
+            position = len(found)
+            found.append(b"\x5a" * output)
+        else:
+            assert isinstance(argument, Scratch)
+            found.append(np.random.default_rng(output).bytes(binding.scratch))
+    return found, position
+
+
+def check(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str, seeds: Sequence[int] = (0,)) -> None:
+    """Every layer that the kernel takes, against the numpy reference, with nothing else changed."""
+    cases = []
+    for graph in graphs:
+        layer = next(graph.layers())
+        assert kernel.applies(layer)
+        for seed in seeds:
+            inputs = random_inputs(graph, seed)
+            buffers, position = arguments(kernel.bind(layer), inputs[0], graph.output_tensors[0].elements)
+            cases.append((graph, buffers, position, reference.outputs(graph, inputs)[0].reshape(-1)))
+    after = _run(image, kernel.function, [buffers for _, buffers, _, _ in cases], cpu_name)
+    for (graph, buffers, position, want), found in zip(cases, after, strict=True):
+        what = f"{kernel.function} {graph.nodes[0].attributes} {[t.shape for t in graph.tensors]}"
+        assert_same_bytes(want, np.frombuffer(found[position], np.int8), what)
+        kept = position if kernel.bind(next(graph.layers())).scratch == 0 else len(buffers) - 1
+        assert [found[i] for i in range(len(buffers)) if i not in (position, kept)] == [
+            buffers[i] for i in range(len(buffers)) if i not in (position, kept)
+        ], what
+
+
+def _run(image: Image, function: str, calls: Sequence[list[bytes]], cpu_name: str) -> list[list[bytes]]:
+    if CPUS[cpu_name].family == "riscv":
+        return [_call_riscv(image, function, buffers, number % 2 == 1) for number, buffers in enumerate(calls)]
+    stdin = b"".join(
+        struct.pack("<I", len(buffers)) + b"".join(struct.pack("<I", len(b)) + b for b in buffers) for buffers in calls
+    )
+    output = emulator(cpu_name).run(image, stdin, entry="main", timeout=300).output
+    after, position = [], 0
+    for buffers in calls:
+        ends = np.cumsum([len(b) for b in buffers]) + position
+        after.append([output[end - len(b) : end] for end, b in zip(ends.tolist(), buffers, strict=True)])
+        position = int(ends[-1])
+    assert position == len(output)
+    return after
+
+
+def _call_riscv(image: Image, function: str, contents: list[bytes], start: bool) -> list[bytes]:
+    """In unicorn, every buffer on pages of its own, at their end or at their start; the registers that a callee keeps are compared."""
+    engine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+    _load(engine, image)
+    engine.mem_map(STACK, PAGE)
+    engine.mem_map(STOP, PAGE)
+    buffers = [Buffer(content, start) for content in contents]
+    poisoned = [_place(engine, buffer, 0x4000_0000 + 0x10_0000 * i) for i, buffer in enumerate(buffers)]
+    for position, buffer in enumerate(buffers):
+        engine.reg_write(riscv.UC_RISCV_REG_X10 + position, buffer.address)
+    saved = {riscv.UC_RISCV_REG_X0 + number: 0x5A5A_0000 + number for number in _KEPT}
+    for register, value in saved.items():
+        engine.reg_write(register, value)
+    stack = STACK + PAGE - 64
+    engine.reg_write(riscv.UC_RISCV_REG_X2, stack)
+    engine.reg_write(riscv.UC_RISCV_REG_X1, STOP)
+    engine.emu_start(image.symbols[function].address, STOP, timeout=60_000_000)
+    assert engine.reg_read(riscv.UC_RISCV_REG_PC) == STOP
+    assert engine.reg_read(riscv.UC_RISCV_REG_X2) == stack
+    assert {register: engine.reg_read(register) for register in saved} == saved
+    for (address, before), buffer in zip(poisoned, buffers, strict=True):
+        assert bytes(engine.mem_read(address, len(before))) == before, f"written outside the buffer at {buffer.address:#x}"
+    return [bytes(engine.mem_read(buffer.address, len(buffer.data))) for buffer in buffers]
+
+
+def instructions(graphs: Sequence[Graph], kernel: Kernel, cpu_name: str, folder: Path, kind: str = "auto", optimize: str = "-O2") -> list[int]:
+    """Exact instructions of `kernel` for each layer, all of them in one program."""
+    graph = merged(list(graphs))
+    candidates = [Candidate(kernel, kernel.bind(layer), 0.0, 0) for layer in graph.layers()]
+    program = assemble(graph, CPUS[cpu_name], candidates)
+    sources = {**emit(program, plan_memory(program), "m"), "main.c": main_program(graph)}
+    image = build_image(sources, CPUS[cpu_name], folder, toolchain=kind, optimize=optimize)
+    stdin = b"".join(array.tobytes() for array in random_inputs(graph, 1))
+    run = emulator(cpu_name).run(image, stdin, entry="m_run", marks=[kernel.function], timeout=300)
+    if run.layers is None:
+        pytest.skip("the emulator cannot count instructions")
+    return list(run.layers)
