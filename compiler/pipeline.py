@@ -314,21 +314,23 @@ def _verification(
     results = []
     for engine in names:
         subject, files = native(name, program, library) if engine == "host" else (program, library)
-        results.append(
-            verify(
-                name,
-                subject,
-                files,
-                inputs,
-                expected,
-                emulator=engine,
-                layers=options.layers,
-                optimize=OPTIMIZE[options.optimize],
-                toolchain=options.toolchain,
-                profile=options.profile,
-                progress=progress,
-            )
+        result = verify(
+            name,
+            subject,
+            files,
+            inputs,
+            expected,
+            emulator=engine,
+            layers=options.layers,
+            optimize=OPTIMIZE[options.optimize],
+            toolchain=options.toolchain,
+            profile=options.profile,
+            progress=progress,
         )
+        if subject is not program:
+            note = f"With portable kernels in place of those for {program.cpu.title}. "
+            result = replace(result, proves=note + result.proves)
+        results.append(result)
     return results, ""
 
 

@@ -12,7 +12,7 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import TinycError
+from ..errors import TinycError, suggestion
 
 _ORDER = ("build", "verify", "inspect", "bench", "boards", "doctor")
 
@@ -26,7 +26,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
-            return None
+            raise click.UsageError(f"no command '{cmd_name}': {suggestion(cmd_name, self.list_commands(ctx))}", ctx)
         command: click.Command = importlib.import_module(f".{cmd_name}", __name__).command
         return command
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -31,8 +32,7 @@ def default_kind(board: Board) -> str:
 
 def next_step(kind: str, folder: Path | str) -> str:
     """What to type (or do) next with a project of `kind` in `folder`."""
-    text = str(folder)
-    return _NEXT_STEPS[kind].format(folder=f'"{text}"' if " " in text else text)
+    return _NEXT_STEPS[kind].format(folder=shlex.quote(str(folder)))
 
 
 def wrap(kind: str, library: Mapping[str, bytes], info: ProjectInfo) -> Mapping[str, bytes]:

@@ -182,26 +182,42 @@ def _edge(layer: Layer) -> int:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a layer's cost is made of.
+class Prices:
+    """Instructions of a kernel, per what is named. A `four` is four output pixels; `row` is a filter row of a four whose patches
+    are inside the image, `edge` one of another four, `copy` a filter row copied for a patch that is not a run in the image."""
 
-    `fours` of pixels, of which `edges` have a patch that is not inside the image, with `copies` filter rows copied for them;
-    `signed` says whether results below the zero point count.
-    """
+    channel: float
+    group: float
+    signed: float
+    correction: float
+    constant: float
+    value: float
+    four: float
+    row: float
+    edge: float
+    copied_tap: float
+    copied_byte: float
+    clamp: float
 
-    fours: int
-    edges: int
-    copies: int
-    corrections: int
-    signed: bool
 
-
-def work(layer: Layer, p: Product) -> Work:
-    """The work that a kernel does."""
-    fours = -(-(layer.output.elements // p.count) // 4)
+def cost(layer: Layer, prices: Prices) -> float:
+    """Instructions of a convolution of four pixels at a time."""
+    p = product(layer)
+    assert p is not None
+    pixels = layer.output.elements // p.count
+    fours = -(-pixels // 4)
     edges, copies = (0, 0) if _flat(layer) else _edges(layer)
-    corrections = sum(len(split(channel.weights)[1]) for channel in p.channels)
-    return Work(fours, edges, copies, corrections, any(c.low < c.zero_point for c in p.channels))
+    rows, columns = (1, 1) if layer.op == "FULLY_CONNECTED" else layer.input(1).shape[1:3]
+    channel = prices.channel + prices.group * groups(p.depth) + 3.0 * -(-groups(p.depth) // 4)
+    if any(c.low < c.zero_point for c in p.channels):
+        channel += prices.signed
+    corrections = sum(len(split(c.weights)[1]) for c in p.channels)
+    four = channel * len(p.channels) + prices.correction * corrections + prices.constant * len(p.constants)
+    four += prices.four + prices.value * p.depth
+    patches = (fours - edges) * rows * prices.row + edges * rows * prices.edge
+    copied = copies * columns * (prices.copied_tap + prices.copied_byte * layer.input(0).shape[-1])
+    full = activation_range(layer.attributes["activation"], layer.output) == (-128, 127)
+    return 100.0 + fours * four + patches + copied + (0.0 if full else prices.clamp * layer.output.elements)
 
 
 def _edges(layer: Layer) -> tuple[int, int]:
@@ -254,9 +270,7 @@ def bind(layer: Layer, p: Product, table: Array, record_words: int) -> Binding:
         geometry = {}
         for name, field in zip(names, ("output", "input", "taps", "stride", "dilation", "pad"), strict=True):
             geometry |= {f"{name}_height": getattr(height, field), f"{name}_width": getattr(width, field)}
-    params = Params(
-        "tinyc_conv_2d_packed_params", {**fields, **geometry, "padding": source.zero_point}
-    )
+    params = Params("tinyc_conv_2d_packed_params", {**fields, **geometry, "padding": source.zero_point})
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=params,

@@ -139,33 +139,36 @@ def bind(layer: Layer, record: Record, record_words: int) -> Binding:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What a layer's cost is made of: `planes` filled of `words` each, `positions` of two outputs, and taps in lists."""
+class Prices:
+    """Instructions of a kernel, per what is named. A `position` is two outputs of a channel, with or without a 3x3 core."""
 
-    positions: int
-    planes: int
-    words: int
-    rows: int
-    list_pairs: int
-    constants: int
-    clamped: int
+    core: float
+    no_core: float
+    signed: float
+    pair: float
+    plane: float
+    plane_row: float
+    word: float
+    output_row: float
+    constant: float
+    clamp: float
 
 
-def counts(layer: Layer) -> Counts:
-    """The work that a kernel does."""
+def cost(layer: Layer, prices: Prices) -> float:
+    """Instructions of a depthwise convolution with planes."""
     p, cut = product(layer), planes(layer)
     assert p is not None and cut is not None
-    batches, _, width, _ = layer.output.shape
-    bands = batches * cut.pairs
+    bands = layer.output.shape[0] * cut.pairs
+    rows = bands * cut.half
     pairs = sum(len(taps(layer, cut.columns, channel.weights)[1]) // 2 for channel in p.channels)
     sources = len({channel.index // layer.attributes["depth_multiplier"] for channel in p.channels})
+    position = prices.core if has_core(layer) else prices.no_core
+    if any(c.low < c.zero_point for c in p.channels):
+        position += prices.signed
+    width = layer.output.shape[2]
+    outputs = rows * len(p.channels) * (width * position + prices.output_row) + rows * width * pairs * prices.pair
+    plane = prices.plane + prices.plane_row * cut.rows + prices.word * cut.rows * cut.columns
+    constants = prices.constant * len(p.constants) * (layer.output.elements // p.count)
     full = activation_range(layer.attributes["activation"], layer.output) == (-128, 127)
-    return Counts(
-        positions=bands * cut.half * width * len(p.channels),
-        planes=bands * sources,
-        words=cut.rows * cut.columns,
-        rows=cut.rows,
-        list_pairs=bands * cut.half * width * pairs,
-        constants=len(p.constants) * (layer.output.elements // p.count),
-        clamped=0 if full else layer.output.elements,
-    )
+    clamps = 0.0 if full else prices.clamp * layer.output.elements
+    return 100.0 + outputs + bands * sources * plane + constants + clamps

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,19 +18,37 @@ LIMIT = 512 << 20
 
 
 def folder() -> Path:
-    """The cache folder, made if needed: $TINYC_CACHE_DIR, $XDG_CACHE_HOME/tinyc or ~/.cache/tinyc."""
+    """The cache folder, made if needed: $TINYC_CACHE_DIR, $XDG_CACHE_HOME/tinyc or ~/.cache/tinyc.
+
+    A user without a home that can be written, as in many containers, gets a folder of their own among the temporary ones.
+    """
     own = os.environ.get("TINYC_CACHE_DIR")
     shared = os.environ.get("XDG_CACHE_HOME")
     place = Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "tinyc"
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if not own and (temporary := _temporary_folder()) is not None:
+            return temporary
         raise ToolError(
             "cache",
             f"cannot make the folder {place}: {error.strerror or error}",
             hint="set TINYC_CACHE_DIR to a folder that can be written",
         ) from error
     return place
+
+
+def _temporary_folder() -> Path | None:
+    """A folder among the temporary ones that only this user can write; None where there are no users."""
+    if not hasattr(os, "getuid"):
+        return None
+    place = Path(tempfile.gettempdir()) / f"tinyc-cache-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        place.mkdir(mode=0o700, exist_ok=True)
+        facts = place.lstat()
+        if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o077:
+            return place
+    return None
 
 
 def key(parts: Iterable[bytes]) -> str:

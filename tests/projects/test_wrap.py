@@ -170,7 +170,7 @@ def test_next_step() -> None:
     assert set(KINDS) == {"platformio", "cmake", "c"}
     for kind in KINDS:
         assert "out" in next_step(kind, "out")
-    assert next_step("platformio", "my out").startswith('cd "my out" && pio run')
+    assert next_step("platformio", "my out").startswith("cd 'my out' && pio run")
 
 
 def test_no_vectors_is_said() -> None:

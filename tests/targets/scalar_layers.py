@@ -98,8 +98,8 @@ def layer(draw: st.DrawFn, op: str) -> Graph:
     return layers.with_output_shape(op, inputs, output, attributes)
 
 
-def usual(op: str, image: tuple[int, ...], shape: tuple[int, ...], **attributes: Any) -> Graph:
-    """A layer as in trained models: normal weights, results that fill the range."""
+def usual(op: str, image: tuple[int, ...], shape: tuple[int, ...], zero_point: int = -128, **attributes: Any) -> Graph:
+    """A layer as in trained models: normal weights, results that fill the range. `zero_point` is the output's."""
     random = np.random.default_rng(0)
     channels = shape[3] if op == "DEPTHWISE_CONV_2D" else shape[0]
     terms = int(np.prod(shape)) // channels
@@ -114,9 +114,9 @@ def usual(op: str, image: tuple[int, ...], shape: tuple[int, ...], **attributes:
     )
     if op == "FULLY_CONNECTED":
         attributes = {"weights_format": "DEFAULT", "keep_num_dims": False, "activation": "RELU", **attributes}
-        output = Tensor("output", (*image[:-1], channels), "int8", Quantization((1.0,), (-128,)))
+        output = Tensor("output", (*image[:-1], channels), "int8", Quantization((1.0,), (zero_point,)))
         return single_node_graph(op, inputs, (output,), attributes)
     attributes = {"padding": "SAME", "stride": (1, 1), "dilation": (1, 1), "activation": "RELU", **attributes}
     if op == "DEPTHWISE_CONV_2D":
         attributes = {"depth_multiplier": shape[3] // image[3], **attributes}
-    return layers.with_output_shape(op, inputs, Quantization((1.0,), (-128,)), attributes)
+    return layers.with_output_shape(op, inputs, Quantization((1.0,), (zero_point,)), attributes)

@@ -2,6 +2,7 @@
 """The cache of objects is hit when nothing changed and never when something did."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,13 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache.folder() == tmp_path / ".cache" / "tinyc"
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cache.folder().parent == tmp_path
+    assert cache.folder().stat().st_mode & 0o077 == 0
+    cache.folder().chmod(0o777)
+    with pytest.raises(ToolError, match="TINYC_CACHE_DIR"):
+        cache.folder()
     monkeypatch.setenv("TINYC_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with pytest.raises(ToolError, match="TINYC_CACHE_DIR"):
         cache.folder()

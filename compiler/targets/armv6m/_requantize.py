@@ -62,7 +62,7 @@ def _lines(channel: Channel) -> tuple[int, int, list[int]] | None:
     wanted = wanted + offset
     v = _RESULTS + 127
     # The kernel need not tell results below `low` apart.
-    needed = (_RESULTS > channel.low) & (v < 255)
+    needed = (channel.low < _RESULTS) & (v < 255)
     line = _line(wanted, v, needed, channel.zero_point + 127, step)
     estimate = _estimate(channel, wanted, v, needed, offset, step)
     if line is None or estimate is None:
@@ -79,7 +79,9 @@ def _line(wanted: Array, v: Array, needed: Array, zero: int, step: float) -> tup
     if shift < 0:
         return None
     scaled = wanted << shift
-    for slope in sorted(range(int(step * 2**shift) - 16, int(step * 2**shift) + 17), key=lambda s: abs(s - step * 2**shift)):
+    for slope in sorted(
+        range(int(step * 2**shift) - 16, int(step * 2**shift) + 17), key=lambda s: abs(s - step * 2**shift)
+    ):
         least = scaled - v * slope
         most = least + (1 << shift) - 1
         ranges = []

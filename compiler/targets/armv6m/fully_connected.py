@@ -80,7 +80,8 @@ def _cost(layer: Layer) -> float:
     p = _packed_pixels.product(layer)
     assert p is not None
     blocks = -(-p.count // BLOCK)
-    return 40.0 + _rows(layer) * (30.0 + blocks * (33.0 * p.depth + 90.0) + 45.0 * p.count)
+    result = 75.0 if any(c.low < c.zero_point for c in p.channels) else 58.5
+    return 40.0 + _rows(layer) * (30.0 + blocks * (33.0 * p.depth + 90.0) + result * p.count)
 
 
 KERNELS = (

@@ -28,7 +28,10 @@ def _stream(p: _packed_pixels.Product) -> tuple[Array, bool, bool]:
     for index, value in p.constants:
         records[index] = 1, 0, value * 2
     one = bool((records[: p.count] == records[0]).all())
-    words = [_packed_pixels.block_words(p, [offset for offset, _, _ in found], BLOCK), records[[0] * BLOCK if one else slice(None)]]
+    words = [
+        _packed_pixels.block_words(p, [offset for offset, _, _ in found], BLOCK),
+        records[[0] * BLOCK if one else slice(None)],
+    ]
     table = np.concatenate([part.reshape(-1) for part in words])
     return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32), signed, one
 
