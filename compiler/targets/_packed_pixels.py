@@ -222,19 +222,17 @@ def cost(layer: Layer, prices: Prices) -> float:
 
 def _edges(layer: Layer) -> tuple[int, int]:
     """(fours of pixels with a patch that is not inside the image, rows of the filter that are copied for patches)."""
-    height, width = axes(layer)
-    whole, rows = [], []
-    for axis in (height, width):
-        first = np.arange(axis.output) * axis.stride - axis.pad
-        tap = first[:, None] + np.arange(axis.taps) * axis.dilation
-        inside = (tap >= 0) & (tap < axis.input)
-        rows.append(inside.sum(axis=1))
-        whole.append(inside.all(axis=1))
-    runs = width.dilation == 1 or width.taps == 1
-    outside = np.tile((~(whole[0][:, None] & whole[1] & runs)).reshape(-1), layer.output.shape[0])
-    copies = rows[0][:, None] * ~(whole[1] if width.dilation == 1 else np.zeros_like(whole[1]))
-    fours = np.pad(outside, (0, -len(outside) % 4)).reshape(-1, 4).any(axis=1)
-    return int(fours.sum()), int(copies.sum()) * layer.output.shape[0]
+    inside: list[Array] = []
+    for axis in axes(layer):
+        taps = (np.arange(axis.output) * axis.stride - axis.pad)[:, None] + np.arange(axis.taps) * axis.dilation
+        inside.append((taps >= 0) & (taps < axis.input))
+    width = axes(layer)[1]
+    rows = np.asarray(inside[0].all(axis=1))
+    columns = np.asarray(inside[1].all(axis=1)) & np.bool_(width.dilation == 1 or width.taps == 1)
+    whole = np.tile(np.logical_and.outer(rows, columns).reshape(-1), layer.output.shape[0])
+    copies = inside[0].sum() * (len(columns) - columns.sum()) * layer.output.shape[0]
+    fours = np.pad(whole, (0, -len(whole) % 4), constant_values=True).reshape(-1, 4).all(axis=1)
+    return int((~fours).sum()), int(copies)
 
 
 def _flat(layer: Layer) -> bool:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..graph import Layer
 from ..ops._convolution import Axis, axes
 from ._filters import Filters
@@ -50,3 +52,34 @@ def fields(layer: Layer, f: Filters) -> dict[str, int]:
         "activation_max": f.high,
         "direct": int(is_direct(layer)),
     }
+
+
+@dataclass(frozen=True)
+class Border:
+    """How many of a layer's patches are not in the image as they are, per output pixel.
+
+    Attributes:
+        rows: rows of patches that are partly outside the image, or whose taps are apart.
+        pieces: taps of those rows of them that are put together from the image.
+    """
+
+    rows: float
+    pieces: float
+
+
+def border(layer: Layer) -> Border:
+    if is_direct(layer):
+        return Border(0.0, 0.0)
+    height, width = axes(layer)
+    apart = 1.0 if width.dilation > 1 and width.taps > 1 else 0.0
+    columns = max(_outside(width), apart)
+    rows = height.taps * (1.0 - (1.0 - columns) * (1.0 - _outside(height)))
+    inside = sum(len(range(*height.inside(tap)[0].indices(height.output))) for tap in range(height.taps)) / height.output
+    return Border(rows, columns * inside * width.taps)
+
+
+def _outside(axis: Axis) -> float:
+    """The share of windows that are partly outside the image."""
+    starts = [output * axis.stride - axis.pad for output in range(axis.output)]
+    last = axis.input - 1 - (axis.taps - 1) * axis.dilation
+    return sum(not 0 <= start <= last for start in starts) / axis.output

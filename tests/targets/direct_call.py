@@ -25,13 +25,16 @@ class Buffer:
     address: int = 0
 
 
-def call(image: Image, function: str, buffers: list[Buffer]) -> tuple[list[bytes], int]:
-    """Runs `function` with pointers to `buffers` as its arguments. Returns what they hold then, and the instructions.
+def call(
+    image: Image, function: str, buffers: list[Buffer], model: int = arm.UC_CPU_ARM_CORTEX_M33
+) -> tuple[list[bytes], int]:
+    """Runs `function` with pointers to `buffers` as its arguments, on unicorn's `model` of a core. Returns what they hold then, and
+    the instructions.
 
     Pages around each buffer are unmapped, and the bytes between the buffer and its page's end must keep their poison.
     """
     engine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    engine.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M33)
+    engine.ctl_set_cpu_model(model)
     _load(engine, image)
     engine.mem_map(STACK, PAGE)
     engine.mem_map(STOP, PAGE)

@@ -162,6 +162,13 @@ def check(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str, 
         ], what
 
 
+def check_input(image: Image, kernel: Kernel, graph: Graph, cpu_name: str, data: Array) -> None:
+    """The layer for one input."""
+    buffers, position = arguments(kernel.bind(next(graph.layers())), data, graph.output_tensors[0].elements)
+    (after,) = _run(image, kernel.function, [buffers], cpu_name)
+    assert_same_bytes(reference.outputs(graph, [data])[0].reshape(-1), np.frombuffer(after[position], np.int8), kernel.function)
+
+
 def _run(image: Image, function: str, calls: Sequence[list[bytes]], cpu_name: str) -> list[list[bytes]]:
     if CPUS[cpu_name].family == "riscv":
         return [_call_riscv(image, function, buffers, number % 2 == 1) for number, buffers in enumerate(calls)]

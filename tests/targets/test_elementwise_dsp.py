@@ -155,7 +155,7 @@ def check_alone(images: dict[str, Image], graph: Graph, start: bool, seed: int, 
 PLACES = st.sampled_from([None, 0, 1])
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(graph=sums() | pools(), start=st.booleans(), place=PLACES)
 def test_stays_inside_its_buffers(images: dict[str, Image], graph: Graph, start: bool, place: int | None) -> None:
     check_alone(images, graph, start, 0, place)

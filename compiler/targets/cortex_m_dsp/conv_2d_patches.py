@@ -142,7 +142,7 @@ def bind(parameters: Params, stream: Array, scratch: int) -> Binding:
 def copying(p: Patches) -> float:
     """Instructions of copying together the patches of an image that are not runs of memory."""
     pieces = p.rows if p.width.dilation == 1 else p.rows * p.width.taps
-    return p.copied * (65.0 + 35.5 * pieces + 0.8 * p.rows * p.run)
+    return p.copied * (76.0 + 36.7 * pieces + 0.57 * p.rows * p.run)
 
 
 def _applies(layer: Layer) -> bool:
@@ -162,7 +162,7 @@ def _cost(layer: Layer) -> float:
     runs = bottom - top if right - left >= 2 else 0
     singles = (height * width - runs * ((right - left) // 2 * 2)) / 2
     products = _stream.cost_of_patches(layer, batches * height * width, channels, p.rows, p.run)
-    return 115.0 + products + batches * (42.0 * runs + 176.0 * singles + copying(p))
+    return 115.0 + products + batches * (38.0 * runs + 197.0 * singles + copying(p))
 
 
 KERNELS = (Kernel("tinyc_conv_kxk_s8_dsp", "CONV_2D", _bind, _cost, _applies, isa="cortex_m_dsp"),)

@@ -15,7 +15,7 @@ from ...graph import Array, Layer
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 from .. import _windows
 from .._filters import Filters, filters
-from .._rounding import Rounding, rounding, words
+from .._rounding import SHIFT, Rounding, rounding, words
 
 #: Channels of a block, pixels of a pass, and the multiple that a filter's depth is padded to.
 CHANNELS, PIXELS, UNROLLED = 4, 6, 4
@@ -121,7 +121,30 @@ def applies(layer: Layer) -> bool:
 
 
 def cost(layer: Layer) -> float:
-    """Instructions of tinyc_conv_2d_s8_rv32."""
+    """Instructions of tinyc_conv_2d_s8_rv32.
+
+    Fitted to counts with riscv64-unknown-elf-gcc 12 -O2 of 23 shapes with and without RELU, which are within 2 %. Per
+    multiply-accumulate: 125 pixels 64 to 64 channels 1.99, 36 pixels 128 to 128 1.82, 2304 pixels 8 to 16 3.78; 3x3 on 32x32x16
+    to 16 2.08, on 8x8x64 to 64 1.94; first layers 10x4 to 64 2.36, 3x3 of 3 channels to 8 3.23.
+    """
     p = plan(layer)
     assert p is not None
-    return 1.0
+    f = p.filters
+    pixels = layer.output.elements // f.count
+    passes, rest = divmod(pixels, PIXELS)
+    blocks = -(-f.live // CHANNELS)
+    fast = f.live // CHANNELS if p.rounding.sum_shift == SHIFT and p.segments == 1 else 0
+    # Passes of six and of three pixels whose blocks are not of the fast kind.
+    six = passes * (blocks - fast) + (blocks if rest > 3 else 0)
+    three = blocks if 0 < rest <= 3 else 0
+    products = 40.75 * p.depth * (passes * fast + six) + 22.75 * p.depth * three
+    outputs = (293.0 if f.clamps_negative else 372.0) * passes * fast
+    outputs += 30.0 * (pixels * f.live - passes * PIXELS * fast * CHANNELS)
+    slow = (six + three) * (130.0 + 210.0 * p.segments)
+    packed = passes * PIXELS + (0 if rest == 0 else 3 if rest <= 3 else 6)
+    rows = 1 if _windows.is_direct(layer) else layer.input(1).shape[1]
+    border = _windows.border(layer)
+    pieces = border.pieces * (12.0 + 5.2 * layer.input(0).shape[-1])
+    patches = packed * (3.4 * f.depth + 15.0 * rows + 33.0 * border.rows + pieces + (0.0 if _windows.is_direct(layer) else 46.0))
+    return 170.0 * (passes + 1) + products + outputs + slow + patches + 5.0 * pixels * len(f.constants)
+

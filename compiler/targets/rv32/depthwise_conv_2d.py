@@ -61,8 +61,23 @@ def _bind(layer: Layer) -> Binding:
 
 
 def _cost(layer: Layer) -> float:
-    """Instructions of tinyc_depthwise_conv_2d_s8_rv32."""
-    return 1.0
+    """Instructions of tinyc_depthwise_conv_2d_s8_rv32.
+
+    Fitted to counts with riscv64-unknown-elf-gcc 12 -O2 of 14 shapes with and without RELU, which are within 3 %. Per
+    multiply-accumulate of a 3x3 filter with RELU: 25x5x64 4.1, 24x24x32 4.0, 6x6x128 5.0; stride 2 48x48x16 6.4.
+    """
+    p = _plan(layer)
+    assert p is not None
+    f = p.filters
+    lines, places = _lines.line_axes(layer)
+    depth = layer.input(0).shape[3]
+    bands = layer.input(0).shape[0] * -(-lines.output // p.band)
+    output = (29.0 if lines.stride == 1 else 32.0) + (0.0 if f.clamps_negative else 3.0)
+    together = layer.attributes["depth_multiplier"] == 1 and depth % GROUP == 0
+    columns = min(_lines.extent(places, places.output) - places.pad, places.input)
+    copied = (2.7 if together else 4.6) * min(_lines.extent(lines, p.band), lines.input) + (5.4 if together else 7.0)
+    per_band = f.count * 58.0 + depth * columns * copied + 5.7 * p.scratch
+    return layer.output.elements * output + 61.0 * layer.output.elements / places.output + bands * per_band
 
 
 KERNELS = (Kernel("tinyc_depthwise_conv_2d_s8_rv32", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="rv32"),)

@@ -33,8 +33,22 @@ def _bind(layer: Layer) -> Binding:
 
 
 def _cost(layer: Layer) -> float:
-    """Instructions of tinyc_depthwise_conv_2d_s8_xtensa."""
-    return 1.0
+    """Instructions of tinyc_depthwise_conv_2d_s8_xtensa.
+
+    Fitted to counts in QEMU with clang 22 of 14 shapes with and without RELU, which are within 4 %. Per multiply-accumulate of a
+    3x3 filter with RELU: 25x5x64 5.5, 24x24x32 4.7, 6x6x128 6.4; stride 2 48x48x16 7.9.
+    """
+    p = _mac16.plan(layer)
+    assert p is not None
+    f = p.filters
+    lines, places = _lines.line_axes(layer)
+    channels = layer.input(0).shape[0] * f.count
+    steps = channels * ((-(-lines.output // 2) if lines.stride == 1 else lines.output) + 1)
+    columns = min(_lines.extent(places, places.output) - places.pad, places.input)
+    line = -(-places.output // 3) * (21.0 if lines.stride == 1 else 32.0) + 40.0
+    outputs = layer.output.elements * (27.0 if f.clamps_negative else 40.0)
+    copies = steps * (30.0 + 14.4 * columns)
+    return channels * lines.output * line + outputs + copies + 158.0 * layer.input(0).shape[0] * layer.input(0).shape[3]
 
 
 KERNELS = (Kernel("tinyc_depthwise_conv_2d_s8_xtensa", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="xtensa"),)
