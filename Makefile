@@ -11,11 +11,11 @@ demo:
 
 ## test: install what the tests need, then lint, types and tests
 test: .venv/dev tools lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 ## test-all: the same with the slow matrices
 test-all: .venv/dev tools lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/dev
 	$(BIN)/ruff check .

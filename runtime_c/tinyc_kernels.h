@@ -122,6 +122,8 @@ void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t
  *         at k (0, 2), then at k (1, 3);
  *     4 * 3 words: multiplier, rounding term (1 << (e - 1)) + (output zero point << e), right shift e = 1 to 22.
  * Exact while |accumulator| < 2^30, and < 2^23 for odd channels: the compiler checks both from the weights.
+ * With `relu`, for layers whose activation_min is at least the output zero point: multiplier, 2^(j - 1 + e) + 2^(j - 1) + (output zero
+ *     point << (e + j)), e + j; j = 1 for even channels, 7 for odd ones. Exact while |accumulator| < 2^29, and < 2^23 for odd channels.
  * A channel whose output is the same for every input has weights and a multiplier of 0, and the output in the rounding term.
  * scratch: 4 * (input_depth rounded down to 4) + 8 bytes, and another 24 where input_depth is no multiple of 4; 4-byte aligned. */
 typedef struct {
@@ -130,6 +132,7 @@ typedef struct {
     int32_t output_depth;    /* >= 1 */
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
+    int32_t relu;            /* 1: the records are for the shorter requantization, else 0 */
 } tinyc_conv_1x1_dsp_params;
 
 void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,
@@ -175,6 +178,7 @@ typedef struct {
     int32_t activation_max;
     int32_t odd_height;        /* Winograd: 1 when the last row of tiles has one row of outputs, else 0 */
     int32_t odd_width;
+    int32_t relu;              /* 1: as above; Winograd: 0 */
 } tinyc_conv_2d_dsp_params;
 
 void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *stream, int8_t *output,

@@ -85,7 +85,12 @@ def filters(layer: Layer) -> Filters | None:
     constant = (ends[0] == ends[1]) & (monotonic | (least == most))
     chosen = np.flatnonzero(~constant)
     return Filters(
-        *(values[chosen] for values in (wide, start, least, most, multiplier.astype(np.int64), shift.astype(np.int64))),
+        weights=wide[chosen],
+        bias=start[chosen],
+        least=least[chosen],
+        most=most[chosen],
+        multiplier=multiplier.astype(np.int64)[chosen],
+        shift=shift.astype(np.int64)[chosen],
         index=chosen,
         constants=tuple((int(i), int(ends[0][i])) for i in np.flatnonzero(constant)),
         count=len(wide),

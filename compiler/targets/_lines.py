@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DEPTHWISE_CONV_2D with filters of up to 3x3 in lines of places, swept along the image's longer side: `tinyc_depthwise_conv_2d_lines_params`."""
+"""DEPTHWISE_CONV_2D with filters of up to 3x3 in lines of places, along the image's longer side."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def extent(axis: Axis, outputs: int) -> int:
 
 
 def params(layer: Layer, f: Filters, band: int, sum_shift: int, negative: int) -> Params:
-    """The kernels' parameters."""
+    """`tinyc_depthwise_conv_2d_lines_params`."""
     lines, places = line_axes(layer)
     depth, widths = layer.input(0).shape[3], (layer.input(0).shape[2], layer.output.shape[2])
     steps = [(width, 1) if rows_are_lines(layer) else (1, width) for width in widths]

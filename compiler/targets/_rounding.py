@@ -36,7 +36,6 @@ class Rounding:
     rounding: Array
     shift: Array
 
-
     def scaling(self, f: Filters) -> Array:
         """[channels, 3] multiplier, rounding and shift of all channels. A constant one, whose sums must be zero, gives its value."""
         table = np.tile(np.array([0, 0, 1], np.int64), (f.count, 1))

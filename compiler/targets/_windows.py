@@ -74,7 +74,9 @@ def border(layer: Layer) -> Border:
     apart = 1.0 if width.dilation > 1 and width.taps > 1 else 0.0
     columns = max(_outside(width), apart)
     rows = height.taps * (1.0 - (1.0 - columns) * (1.0 - _outside(height)))
-    inside = sum(len(range(*height.inside(tap)[0].indices(height.output))) for tap in range(height.taps)) / height.output
+    inside = (
+        sum(len(range(*height.inside(tap)[0].indices(height.output))) for tap in range(height.taps)) / height.output
+    )
     return Border(rows, columns * inside * width.taps)
 
 

@@ -34,6 +34,8 @@ typedef struct {
     const int32_t *last_end;    /* of that block */
     int8_t *spare;              /* scratch, 8 bytes */
     const int32_t *whole_end;   /* the same as stream_end */
+    int32_t relu;               /* 1: for the shorter requantization, else 0 */
+    int32_t unused;
 } tinyc_gemm_dsp_call;
 
 /* Bytes of scratch for patches of `rows` runs of `run` bytes; a multiple of 4. */
@@ -99,6 +101,13 @@ typedef struct {
     "asr " acc ", " acc ", r10\n\t"                        \
     "ssat " acc ", #8, " acc "\n\t"
 
+/* The same where everything below the zero point is clamped: `acc` holds the accumulator times 4, or 256; multiplier, rounding and shift
+ * are in r8, r9, r10. */
+#define TINYC_GEMM_RELU(acc)                               \
+    "smmla " acc ", " acc ", r8, r9\n\t"                   \
+    "asr " acc ", " acc ", r10\n\t"                        \
+    "ssat " acc ", #8, " acc "\n\t"
+
 /* All output channels of pairs of pixels that follow one another in memory. Needs all fourteen registers, where compilers spill. */
 void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *call);
 
@@ -106,7 +115,9 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
     __asm volatile(
         "push {r4-r11, lr}\n\t"
         "sub sp, sp, #8\n\t"
-        "add r0, r0, #96\n\t"
+        "add r0, r0, #104\n\t"
+        "ldmdb r0!, {r1, r2}\n\t"
+        "push {r1, r2}\n\t"
         "ldmdb r0!, {r1-r8}\n\t"
         "push {r1-r8}\n\t"
         "ldmdb r0!, {r1-r8}\n\t"
@@ -127,7 +138,14 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
         "ldr r0, [sp, #64]\n\t"
         "add r0, r0, r8\n\t"
         "adds r0, r0, #1\n\t"
-        "str r0, [sp, #64]\n"
+        "str r0, [sp, #64]\n\t"
+        "ldr r0, [sp, #96]\n\t"
+        "adr r8, 3f\n\t"
+        "cbz r0, 19f\n\t"
+        "adr r8, 4f\n"
+        "19:\n\t"
+        "add r8, r8, #1\n\t"
+        "str r8, [sp, #96]\n"
         "5:\n\t" /* a pair of pixels: widen */
         "ldrd r0, r1, [sp, #28]\n\t"
         "ldr r2, [sp, #12]\n\t"
@@ -178,6 +196,89 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
         "ldr r8, [sp, #8]\n\t"
         "cmp r12, r8\n\t"
         "bne.w 2b\n\t"
+        "ldr pc, [sp, #96]\n\t"
+        ".p2align 2\n"
+        "4:\n\t" /* ReLU */
+        "ldm lr!, {r8-r10}\n\t"
+        "sub r1, r1, r0\n\t" /* 256 times channel 1 */
+        "sub r5, r5, r4\n\t"
+        "ldrd r11, r12, [sp]\n\t"
+        "lsl r0, r0, #2\n\t"
+        TINYC_GEMM_RELU("r0")
+        "strb r0, [r11], #1\n\t"
+        "lsl r4, r4, #2\n\t"
+        TINYC_GEMM_RELU("r4")
+        "strb r4, [r12], #1\n\t"
+        "ldm lr!, {r8-r10}\n\t"
+        TINYC_GEMM_RELU("r1")
+        "strb r1, [r11], #1\n\t"
+        TINYC_GEMM_RELU("r5")
+        "strb r5, [r12], #1\n\t"
+        "ldm lr!, {r8-r10}\n\t"
+        "sub r3, r3, r2\n\t"
+        "sub r7, r7, r6\n\t"
+        "lsl r2, r2, #2\n\t"
+        TINYC_GEMM_RELU("r2")
+        "strb r2, [r11], #1\n\t"
+        "lsl r6, r6, #2\n\t"
+        TINYC_GEMM_RELU("r6")
+        "strb r6, [r12], #1\n\t"
+        "ldm lr!, {r8-r10}\n\t"
+        TINYC_GEMM_RELU("r3")
+        "strb r3, [r11], #1\n\t"
+        TINYC_GEMM_RELU("r7")
+        "strb r7, [r12], #1\n"
+        "18:\n\t"
+        "strd r11, r12, [sp]\n\t"
+        "ldr r0, [sp, #16]\n\t"
+        "cmp lr, r0\n\t"
+        "bne.w 1b\n\t"
+        "ldr r0, [sp, #80]\n\t"
+        "cbnz r0, 14f\n"
+        "12:\n\t"
+        "ldr r0, [sp, #76]\n\t"
+        "subs r0, r0, #1\n\t"
+        "beq 17f\n\t"
+        "str r0, [sp, #76]\n\t"
+        "ldrd r3, r4, [sp, #68]\n\t"
+        "add r4, r4, r12\n\t"
+        "strd r12, r4, [sp]\n\t"
+        "ldrd r0, r1, [sp, #28]\n\t"
+        "add r0, r0, r3\n\t"
+        "add r1, r1, r3\n\t"
+        "strd r0, r1, [sp, #28]\n\t"
+        "b.w 5b\n"
+        "13:\n\t" /* less than four channels */
+        "ldrd r11, r12, [sp]\n\t"
+        "ldr r0, [sp, #80]\n"
+        "14:\n\t" /* the last block goes to the spare bytes */
+        "ldr r1, [sp, #84]\n\t"
+        "cmp lr, r1\n\t"
+        "beq 15f\n\t"
+        "str r1, [sp, #16]\n\t"
+        "strd r11, r12, [sp, #104]\n\t"
+        "ldr r11, [sp, #88]\n\t"
+        "add r12, r11, #4\n\t"
+        "strd r11, r12, [sp]\n\t"
+        "b.w 1b\n"
+        "15:\n\t"
+        "ldr r1, [sp, #92]\n\t"
+        "str r1, [sp, #16]\n\t"
+        "ldrd r11, r12, [sp, #104]\n\t"
+        "ldr r1, [sp, #88]\n"
+        "16:\n\t"
+        "ldrb r2, [r1], #1\n\t"
+        "strb r2, [r11], #1\n\t"
+        "ldrb r2, [r1, #3]\n\t"
+        "strb r2, [r12], #1\n\t"
+        "subs r0, r0, #1\n\t"
+        "bne 16b\n\t"
+        "b 12b\n"
+        "17:\n\t"
+        "add sp, sp, #112\n\t"
+        "pop {r4-r11, pc}\n\t"
+        ".p2align 2\n"
+        "3:\n\t" /* any activation */
         "ldm lr!, {r8-r10}\n\t"
         "sub r1, r1, r0\n\t" /* 256 times channel 1 */
         "sub r5, r5, r4\n\t"
@@ -211,59 +312,12 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
         "asr r7, r7, #7\n\t"
         TINYC_GEMM_REQUANTIZE("r7", "r0")
         "strb r7, [r12], #1\n\t"
-        "strd r11, r12, [sp]\n\t"
-        "ldr r0, [sp, #16]\n\t"
-        "cmp lr, r0\n\t"
-        "bne.w 1b\n\t"
-        "ldr r0, [sp, #80]\n\t"
-        "cbnz r0, 14f\n"
-        "12:\n\t"
-        "ldr r0, [sp, #76]\n\t"
-        "subs r0, r0, #1\n\t"
-        "beq 17f\n\t"
-        "str r0, [sp, #76]\n\t"
-        "ldrd r3, r4, [sp, #68]\n\t"
-        "add r4, r4, r12\n\t"
-        "strd r12, r4, [sp]\n\t"
-        "ldrd r0, r1, [sp, #28]\n\t"
-        "add r0, r0, r3\n\t"
-        "add r1, r1, r3\n\t"
-        "strd r0, r1, [sp, #28]\n\t"
-        "b.w 5b\n"
-        "13:\n\t" /* less than four channels */
-        "ldrd r11, r12, [sp]\n\t"
-        "ldr r0, [sp, #80]\n"
-        "14:\n\t" /* the last block goes to the spare bytes */
-        "ldr r1, [sp, #84]\n\t"
-        "cmp lr, r1\n\t"
-        "beq 15f\n\t"
-        "str r1, [sp, #16]\n\t"
-        "strd r11, r12, [sp, #96]\n\t"
-        "ldr r11, [sp, #88]\n\t"
-        "add r12, r11, #4\n\t"
-        "strd r11, r12, [sp]\n\t"
-        "b.w 1b\n"
-        "15:\n\t"
-        "ldr r1, [sp, #92]\n\t"
-        "str r1, [sp, #16]\n\t"
-        "ldrd r11, r12, [sp, #96]\n\t"
-        "ldr r1, [sp, #88]\n"
-        "16:\n\t"
-        "ldrb r2, [r1], #1\n\t"
-        "strb r2, [r11], #1\n\t"
-        "ldrb r2, [r1, #3]\n\t"
-        "strb r2, [r12], #1\n\t"
-        "subs r0, r0, #1\n\t"
-        "bne 16b\n\t"
-        "b 12b\n"
-        "17:\n\t"
-        "add sp, sp, #104\n\t"
-        "pop {r4-r11, pc}\n\t");
+        "b.w 18b\n\t");
 }
 
 /* All of `call` but source, row_step, source_advance, output and pairs. */
-static inline void tinyc_gemm_dsp_prepare(tinyc_gemm_dsp_call *call, int32_t rows, int32_t run, int32_t channels, const int32_t *stream,
-                                          void *scratch) {
+static inline void tinyc_gemm_dsp_prepare(tinyc_gemm_dsp_call *call, int32_t rows, int32_t run, int32_t channels, int32_t relu,
+                                          const int32_t *stream, void *scratch) {
     const int32_t rest = run & 3;
     const int32_t rest_bytes = (rows * rest + 3) & ~3;
     const int32_t depth = rows * (run & ~3) + rest_bytes;
@@ -283,6 +337,8 @@ static inline void tinyc_gemm_dsp_prepare(tinyc_gemm_dsp_call *call, int32_t row
     call->stream = stream;
     call->stream_end = stream + (depth + 16) * (channels / 4);
     call->whole_end = call->stream_end;
+    call->relu = relu;
+    call->unused = 0;
     call->last_channels = channels & 3;
     call->last_end = call->stream_end + depth + 16;
 }

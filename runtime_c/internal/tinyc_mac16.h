@@ -52,14 +52,14 @@ static inline int32_t tinyc_high_product(int32_t sum_256, int32_t multiplier) {
 static __attribute__((noinline)) void tinyc_scale_relu(const tinyc_scaling *scaling, const int32_t *sums, int32_t count, int8_t *output,
                                                        int32_t step) {
     const int32_t multiplier = scaling->multiplier;
-    const int32_t rounding = scaling->rounding;
+    const uint32_t rounding = (uint32_t)scaling->rounding; /* may be beyond 32 bits where the result is not */
     const int32_t shift = scaling->shift;
     const int32_t low = scaling->low;
     const int32_t high = scaling->high;
     for (const int32_t *const end = sums + count; sums != end; sums++) {
         int32_t value = low;
         if (*sums >= 0) {
-            const int32_t scaled = (tinyc_high_product(*sums, multiplier) + rounding) >> shift;
+            const int32_t scaled = (int32_t)((uint32_t)tinyc_high_product(*sums, multiplier) + rounding) >> shift;
             value = scaled < high ? scaled : high;
         }
         *output = (int8_t)value;
@@ -70,14 +70,14 @@ static __attribute__((noinline)) void tinyc_scale_relu(const tinyc_scaling *scal
 static __attribute__((noinline)) void tinyc_scale_signed(const tinyc_scaling *scaling, const int32_t *sums, int32_t count,
                                                          int8_t *output, int32_t step) {
     const int32_t multiplier = scaling->multiplier;
-    const int32_t rounding = scaling->rounding;
+    const uint32_t rounding = (uint32_t)scaling->rounding; /* may be beyond 32 bits where the result is not */
     const int32_t shift = scaling->shift;
     const int32_t low = scaling->low;
     const int32_t high = scaling->high;
     const int32_t negative = scaling->negative;
     for (const int32_t *const end = sums + count; sums != end; sums++) {
-        const int32_t unit = *sums >> 31 & negative;
-        *output = (int8_t)tinyc_clamp((tinyc_high_product(*sums, multiplier) + unit + rounding) >> shift, low, high);
+        const uint32_t scaled = (uint32_t)tinyc_high_product(*sums, multiplier) + (uint32_t)(*sums >> 31 & negative) + rounding;
+        *output = (int8_t)tinyc_clamp((int32_t)scaled >> shift, low, high);
         output += step;
     }
 }

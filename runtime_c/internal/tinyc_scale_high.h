@@ -15,7 +15,9 @@ static inline int32_t tinyc_scale_high(int32_t value, const int32_t *scaling, in
     }
     const int32_t product = (int32_t)(((int64_t)value * (int64_t)(uint32_t)scaling[0]) >> 32);
     const int32_t unit = value < 0 ? negative : 0;
-    return tinyc_clamp((product + unit + scaling[1]) >> scaling[2], low, high);
+    /* The rounding term may be beyond 32 bits where the result is not. */
+    const uint32_t sum = (uint32_t)product + (uint32_t)unit + (uint32_t)scaling[1];
+    return tinyc_clamp((int32_t)sum >> scaling[2], low, high);
 }
 
 #endif

@@ -166,7 +166,9 @@ def check_input(image: Image, kernel: Kernel, graph: Graph, cpu_name: str, data:
     """The layer for one input."""
     buffers, position = arguments(kernel.bind(next(graph.layers())), data, graph.output_tensors[0].elements)
     (after,) = _run(image, kernel.function, [buffers], cpu_name)
-    assert_same_bytes(reference.outputs(graph, [data])[0].reshape(-1), np.frombuffer(after[position], np.int8), kernel.function)
+    assert_same_bytes(
+        reference.outputs(graph, [data])[0].reshape(-1), np.frombuffer(after[position], np.int8), kernel.function
+    )
 
 
 def _run(image: Image, function: str, calls: Sequence[list[bytes]], cpu_name: str) -> list[list[bytes]]:
@@ -206,11 +208,15 @@ def _call_riscv(image: Image, function: str, contents: list[bytes], start: bool)
     assert engine.reg_read(riscv.UC_RISCV_REG_X2) == stack
     assert {register: engine.reg_read(register) for register in saved} == saved
     for (address, before), buffer in zip(poisoned, buffers, strict=True):
-        assert bytes(engine.mem_read(address, len(before))) == before, f"written outside the buffer at {buffer.address:#x}"
+        assert bytes(engine.mem_read(address, len(before))) == before, (
+            f"written outside the buffer at {buffer.address:#x}"
+        )
     return [bytes(engine.mem_read(buffer.address, len(buffer.data))) for buffer in buffers]
 
 
-def instructions(graphs: Sequence[Graph], kernel: Kernel, cpu_name: str, folder: Path, kind: str = "auto", optimize: str = "-O2") -> list[int]:
+def instructions(
+    graphs: Sequence[Graph], kernel: Kernel, cpu_name: str, folder: Path, kind: str = "auto", optimize: str = "-O2"
+) -> list[int]:
     """Exact instructions of `kernel` for each layer, all of them in one program."""
     graph = merged(list(graphs))
     candidates = [Candidate(kernel, kernel.bind(layer), 0.0, 0) for layer in graph.layers()]

@@ -26,7 +26,9 @@ from oracle import assert_same_bytes, compiled_outputs, random_inputs
 from tinyc import reference
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
 from tinyc.ops import all_ops, problems
+from tinyc.ops._fixed_point import multiply_by_quantized_multiplier
 from tinyc.targets import Kernel, kernels_for
+from tinyc.targets.cortex_m_dsp import _stream
 from tinyc.targets.cpus import CPUS
 from tinyc.toolchains import Image
 
@@ -176,6 +178,26 @@ def test_largest_sums_that_it_takes(image: Image) -> None:
         want = reference.outputs(graph, fixed)[0]
         got, _ = call_with(image, kernel("CONV_2D"), graph, fixed[0])
         assert_same_bytes(want.reshape(-1), got, "kernel")
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    multiplier=st.integers(1 << 30, (1 << 31) - 1) | st.just(1 << 30),
+    right=st.integers(1, _stream.RELU_SHIFT),
+    more=st.sampled_from([_stream.EVEN_RELU, _stream.ODD_RELU]),
+    random=st.integers(0, 2**32 - 1),
+)
+def test_shorter_requantization(multiplier: int, right: int, more: int, random: int) -> None:
+    """SMMLA and a shift give TFLite Micro's two roundings for results that are not negative, ties included; others give 0 or less."""
+    limit = 1 << (23 if more == _stream.ODD_RELU else 29)
+    x = np.random.default_rng(random).integers(-limit, limit, 300)
+    ties = np.arange(1, 256) * (1 << right + 1) // 2
+    x = np.concatenate([x >> np.arange(300) % 29, ties, ties - 1, [0, 1, -1, limit - 1, 1 - limit]])
+    x = x[np.abs(x) < limit]
+    high = (x << more + 1) * multiplier >> 32
+    got = high + (1 << more - 1) + (1 << right + more - 1) >> right + more
+    want = multiply_by_quantized_multiplier(x, multiplier, -right)
+    assert np.array_equal(np.maximum(got, 0), np.maximum(want, 0))
 
 
 # Choice

@@ -43,14 +43,17 @@ def _threshold_record(channel: Channel) -> tuple[int, int, Sequence[int]] | None
     wanted = _packed_pixels.thresholds(channel, results)
     scaled = (results - channel.zero_point) << (channel.right - 1)
     term = np.int64(1) << (channel.right - 2)
-    # A few thresholds tell most of the wrong terms.
-    some = _offsets(channel, scaled[::31], term + _AROUND) - wanted[::31]
-    for near in _AROUND[(some == some[:, :1]).all(axis=1)].tolist():
-        offsets = _offsets(channel, scaled, np.array([term + near])) - wanted
-        if (offsets == offsets[0, 0]).all():
-            rounding = int(term) + near + (channel.zero_point << (channel.right - 1))
-            return int(offsets[0, 0]), channel.right - 1, [channel.multiplier, rounding]
-    return None
+    # A term moves all thresholds by (1 / 4 - near) * 2^32 / multiplier, which must be nearly whole.
+    rest = ((1 - 4 * _AROUND) << 30) % channel.multiplier
+    near = _AROUND[np.minimum(rest, channel.multiplier - rest) < channel.multiplier >> 6]
+    for some in (slice(None, None, 9), slice(None)):
+        offsets = _offsets(channel, scaled[some], term + near) - wanted[some]
+        right = (offsets == offsets[:, :1]).all(axis=1)
+        near, offsets = near[right], offsets[right]
+    if len(near) == 0:
+        return None
+    rounding = int(term + near[0]) + (channel.zero_point << (channel.right - 1))
+    return int(offsets[0, 0]), channel.right - 1, [channel.multiplier, rounding]
 
 
 def _offsets(channel: Channel, scaled: Array, terms: Array) -> Array:

@@ -20,6 +20,11 @@ from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, 
 SHIFTS = range(1, 23)
 ACCUMULATOR_LIMIT = 1 << 30
 
+#: Shifts and |accumulator| for which the shorter requantization does; and how many bits more an even and an odd channel is shifted by.
+RELU_SHIFT = 14
+RELU_LIMIT = 1 << 29
+EVEN_RELU, ODD_RELU = 1, 7
+
 #: An odd channel's sum times 256 must fit into 32 bits.
 STACKED_LIMIT = 1 << 23
 
@@ -84,15 +89,36 @@ def exact(p: Product) -> bool:
     return fits and requantizes(p, np.where(np.arange(len(weights)) % 2, STACKED_LIMIT, ACCUMULATOR_LIMIT))
 
 
-def records(p: Product, output_zero_point: int) -> Array:
-    """[channel, (multiplier, rounding term, right shift)]; a constant output is in the rounding term of a multiplier of 0."""
+def relu(p: Product, layer: Layer) -> bool:
+    """Whether the shorter requantization is exact for every channel: one rounding, of results that are not below the zero point.
+
+    TFLite Micro's two roundings of x * multiplier * 2^-e are floor((x * multiplier + 2^30 + 2^(30 + e)) / 2^(31 + e)) for results of 0
+    and above, and others are clamped. With x times 2^(j + 1), and h the product's high word, that is
+    floor((h + 2^(j - 1) + 2^(j - 1 + e)) / 2^(e + j)), as h is itself the floor of a quotient.
+    """
+    low, _ = activation_range(layer.attributes["activation"], layer.output)
+    if low < layer.output.zero_point:
+        return False
+    constant, _ = constant_outputs(p)
+    bound = np.maximum(*(np.abs(end) for end in accumulator_ends(p)))
+    return bool(((-p.shift.astype(np.int64) <= RELU_SHIFT) & (bound < RELU_LIMIT) | constant).all())
+
+
+def records(p: Product, output_zero_point: int, short: bool = False) -> Array:
+    """[channel, (multiplier, rounding term, right shift)]; a constant output is in the rounding term of a multiplier of 0.
+
+    `short` is for the requantization of :func:`relu`.
+    """
     constant, output = constant_outputs(p)
     right = np.where(constant, 1, -p.shift.astype(np.int64))
-    rounding = (np.int64(1) << (right - 1)) + (np.where(constant, output, 0) + output_zero_point << right)
-    return np.stack([np.where(constant, 0, p.multiplier), rounding, right], axis=1)
+    one = np.ones_like(right)
+    more = np.where(np.arange(len(right)) % 2, ODD_RELU, EVEN_RELU) if short else np.zeros_like(right)
+    half = (one << more - 1) + (one << right + more - 1) if short else one << right - 1
+    rounding = np.where(constant, 0, half) + (np.where(constant, output, 0) + output_zero_point << right + more)
+    return np.stack([np.where(constant, 0, p.multiplier), rounding, right + more], axis=1)
 
 
-def pack(p: Product, output_zero_point: int) -> Array:
+def pack(p: Product, output_zero_point: int, short: bool = False) -> Array:
     """The kernel's table of int32 words; tinyc_kernels.h describes it. A channel with a constant output has weights of 0."""
     channels, depth = p.weights.shape
     blocks, groups = -(-channels // 4), -(-depth // 4)
@@ -107,7 +133,7 @@ def pack(p: Product, output_zero_point: int) -> Array:
     words = halves[:, :, :, 0] | halves[:, :, :, 1] << 16
     steps = words.transpose(0, 2, 3, 1).reshape(blocks, groups * 4)
     ends = np.zeros((blocks * 4, 3), np.int64)
-    ends[:channels] = records(p, output_zero_point)
+    ends[:channels] = records(p, output_zero_point, short)
     table = np.concatenate([starts, steps, ends.reshape(blocks, 12)], axis=1)
     return (table & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1)
 
@@ -131,12 +157,13 @@ def bind(layer: Layer, p: Product) -> Binding:
             "output_depth": channels,
             "activation_min": low,
             "activation_max": high,
+            "relu": int(relu(p, layer)),
         },
     )
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=params,
-        constants=(Constant("stream", pack(p, layer.output.zero_point)),),
+        constants=(Constant("stream", pack(p, layer.output.zero_point, relu(p, layer))),),
         scratch=depth // 4 * 16 + (-(-(depth % 4) // 4) * 24) + 8,
     )
 
@@ -156,8 +183,8 @@ def cost_of_patches(layer: Layer, pixels: int, channels: int, rows: int, run: in
     steps = (rows * quads + last_quads) * 2
     widen = 6.0 + rows * (8.0 + 7.0 * quads + 2.0 * max(1, -(-quads // 4)) + 4.0 * rest)
     widen += 3.0 + (2.0 + 9.0 * last_quads if last_quads else 0.0)
-    block = 68.0 + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
+    low, high = activation_range(layer.attributes["activation"], layer.output)
+    block = (55.0 if low >= layer.output.zero_point else 68.0) + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
     last = channels % 4
     pair = widen + 18.0 + -(-channels // 4) * block + (18.0 + 6.0 * last if last else 0.0)
-    low, high = activation_range(layer.attributes["activation"], layer.output)
     return -(-pixels // 2) * pair + (0.0 if (low, high) == (-128, 127) else 10.0 * pixels * channels)

@@ -95,8 +95,8 @@ def constant(layer: Layer) -> bool:
     return weights.shape[3] == layer.input(0).shape[3] and weights.constant and (bias is None or bias.constant)
 
 
-def params(layer: Layer, p: Patches, odd: tuple[int, int] = (0, 0)) -> Params:
-    """The kernels' parameters; `odd` is for Winograd's tiles."""
+def params(layer: Layer, p: Patches, odd: tuple[int, int] = (0, 0), relu: bool = False) -> Params:
+    """The kernels' parameters; `odd` is for Winograd's tiles, `relu` whether the records are for the shorter requantization."""
     source = layer.input(0)
     (top, bottom), (left, right) = p.inside
     low, high = activation_range(layer.attributes["activation"], layer.output)
@@ -125,6 +125,7 @@ def params(layer: Layer, p: Patches, odd: tuple[int, int] = (0, 0)) -> Params:
         "activation_max": high,
         "odd_height": odd[0],
         "odd_width": odd[1],
+        "relu": int(relu),
     }
     return Params("tinyc_conv_2d_dsp_params", fields)
 
@@ -150,8 +151,9 @@ def _applies(layer: Layer) -> bool:
 
 
 def _bind(layer: Layer) -> Binding:
-    p = patches(layer)
-    return bind(params(layer, p), _stream.pack(product(layer), layer.output.zero_point), p.scratch)
+    p, matrix = patches(layer), product(layer)
+    relu = _stream.relu(matrix, layer)
+    return bind(params(layer, p, relu=relu), _stream.pack(matrix, layer.output.zero_point, relu), p.scratch)
 
 
 def _cost(layer: Layer) -> float:

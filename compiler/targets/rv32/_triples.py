@@ -145,6 +145,7 @@ def cost(layer: Layer) -> float:
     rows = 1 if _windows.is_direct(layer) else layer.input(1).shape[1]
     border = _windows.border(layer)
     pieces = border.pieces * (12.0 + 5.2 * layer.input(0).shape[-1])
-    patches = packed * (3.4 * f.depth + 15.0 * rows + 33.0 * border.rows + pieces + (0.0 if _windows.is_direct(layer) else 46.0))
+    patches = packed * (
+        3.4 * f.depth + 15.0 * rows + 33.0 * border.rows + pieces + (0.0 if _windows.is_direct(layer) else 46.0)
+    )
     return 170.0 * (passes + 1) + products + outputs + slow + patches + 5.0 * pixels * len(f.constants)
-

@@ -54,7 +54,8 @@ class Plan:
     def start(self) -> Array:
         """Per live channel: the bias, for unsigned inputs, times 2^SUM_SHIFT."""
         f = self.filters
-        return (f.bias - UNSIGNED * f.weights.sum(axis=1)) << SUM_SHIFT
+        start: Array = (f.bias - UNSIGNED * f.weights.sum(axis=1)) << SUM_SHIFT
+        return start
 
 
 @lru_cache(maxsize=4)

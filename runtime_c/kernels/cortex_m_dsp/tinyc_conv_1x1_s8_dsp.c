@@ -8,7 +8,7 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
     const int32_t depth = params->input_depth;
     const int32_t channels = params->output_depth;
     tinyc_gemm_dsp_call call;
-    tinyc_gemm_dsp_prepare(&call, 1, depth, channels, stream, scratch);
+    tinyc_gemm_dsp_prepare(&call, 1, depth, channels, params->relu, stream, scratch);
     call.source[0] = input;
     call.source[1] = input + depth;
     call.row_step[0] = 0;

@@ -16,7 +16,7 @@ TINYC_KERNEL void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, 
     int8_t *to = output;
     tinyc_patch_place at = {input, 0, 0};
     tinyc_gemm_dsp_call call;
-    tinyc_gemm_dsp_prepare(&call, rows, run, channels, stream, scratch);
+    tinyc_gemm_dsp_prepare(&call, rows, run, channels, params->relu, stream, scratch);
     call.source_advance = 2 * pixel_step;
     for (int32_t left = pixels; left > 0; left -= 2 * call.pairs) {
         call.output[0] = to;
