@@ -506,6 +506,44 @@ void tinyc_depthwise_conv_2d_s8_rv32(const tinyc_depthwise_conv_2d_lines_params 
 void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input, const int32_t *stream,
                                        int8_t *output, void *scratch);
 
+/* DEPTHWISE_CONV_2D with any filter for RV32 with multiplication and for Xtensa. Lines and places as above. `stream` is packed at build time
+ * (compiler/targets/_lines.py), per output channel: its weights as bytes in the order of lines and places, padded to words; start value,
+ * multiplier, rounding and right shift as above.
+ * scratch: with n = output_places rounded up to a multiple of 4, 4 * n bytes and ((band - 1) * stride_lines + (filter_lines - 1) *
+ * dilation_lines + 1) * ((n - 1) * stride_places + (filter_places - 1) * dilation_places + 1). */
+typedef struct {
+    int32_t batches;
+    int32_t input_depth;
+    int32_t multiplier;        /* depth multiplier */
+    int32_t input_lines;
+    int32_t filter_lines;
+    int32_t output_lines;
+    int32_t stride_lines;
+    int32_t dilation_lines;
+    int32_t pad_lines;         /* lines before the first of the image, >= 0 */
+    int32_t input_places;      /* of a line */
+    int32_t filter_places;
+    int32_t output_places;
+    int32_t stride_places;
+    int32_t dilation_places;
+    int32_t pad_places;
+    int32_t input_line_step;   /* bytes from line to line */
+    int32_t input_place_step;
+    int32_t output_line_step;
+    int32_t output_place_step;
+    int32_t band;              /* output lines of a band */
+    int32_t input_zero_point;
+    int32_t activation_min;    /* -128 to 127 */
+    int32_t activation_max;
+    int32_t sum_shift;         /* RV32: 1 to 11; Xtensa: 8 */
+    int32_t negative;          /* minus one unit of TFLite's product; 0 when activation_min is the output zero point */
+} tinyc_depthwise_planes_params;
+
+void tinyc_depthwise_planes_s8_rv32(const tinyc_depthwise_planes_params *params, const int8_t *input, const int32_t *stream,
+                                    int8_t *output, void *scratch);
+void tinyc_depthwise_planes_s8_xtensa(const tinyc_depthwise_planes_params *params, const int8_t *input, const int32_t *stream,
+                                      int8_t *output, void *scratch);
+
 /* DEPTHWISE_CONV_2D for cores without SIMD: one multiplication for two pixels of a channel, `half` rows apart. A plane of words for one
  * input channel and 2 * half output rows is made in scratch memory, padding included. `stream` is packed at build time
  * (compiler/targets/_packed_planes.py): a word for each channel that is the same for every input, channel * 256 + value; then for each

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DEPTHWISE_CONV_2D with filters of up to 3x3 in lines of places, along the image's longer side."""
+"""DEPTHWISE_CONV_2D in lines of places, along the image's longer side: filters of up to 3x3, and any."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..graph import Array, Layer
 from ..ops._convolution import Axis, axes
-from ..program import Params
+from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 from ._filters import Filters
 from ._rounding import words
 
@@ -37,26 +39,36 @@ def extent(axis: Axis, outputs: int) -> int:
     return (outputs - 1) * axis.stride + TAPS
 
 
+def steps(layer: Layer) -> dict[str, int]:
+    """Bytes from line to line and from place to place."""
+    widths = {"input": layer.input(0).shape[2], "output": layer.output.shape[2]}
+    depths = {"input": layer.input(0).shape[3], "output": layer.output.shape[3]}
+    found = {}
+    for name, width in widths.items():
+        line, place = (width, 1) if rows_are_lines(layer) else (1, width)
+        found |= {f"{name}_line_step": line * depths[name], f"{name}_place_step": place * depths[name]}
+    return found
+
+
 def params(layer: Layer, f: Filters, band: int, sum_shift: int, negative: int) -> Params:
     """`tinyc_depthwise_conv_2d_lines_params`."""
     lines, places = line_axes(layer)
-    depth, widths = layer.input(0).shape[3], (layer.input(0).shape[2], layer.output.shape[2])
-    steps = [(width, 1) if rows_are_lines(layer) else (1, width) for width in widths]
+    step = steps(layer)
     return Params(
         "tinyc_depthwise_conv_2d_lines_params",
         {
             "batches": layer.input(0).shape[0],
-            "input_depth": depth,
+            "input_depth": layer.input(0).shape[3],
             "multiplier": layer.attributes["depth_multiplier"],
             "stride": lines.stride,
             "input_lines": lines.input,
             "input_places": places.input,
-            "input_line_step": steps[0][0] * depth,
-            "input_place_step": steps[0][1] * depth,
+            "input_line_step": step["input_line_step"],
+            "input_place_step": step["input_place_step"],
             "output_lines": lines.output,
             "output_places": places.output,
-            "output_line_step": steps[1][0] * f.count,
-            "output_place_step": steps[1][1] * f.count,
+            "output_line_step": step["output_line_step"],
+            "output_place_step": step["output_place_step"],
             "pad_lines": lines.pad,
             "pad_places": places.pad,
             "band": band,
@@ -84,3 +96,93 @@ def pack(layer: Layer, f: Filters, start: Array, scaling: Array) -> Array:
     starts[f.index] = start
     numbers = words(np.stack([starts, scaling[:, 0], scaling[:, 1]], axis=1).reshape(-1)).reshape(count, 3)
     return np.concatenate([table.view("<i4"), numbers], axis=1).reshape(-1)
+
+
+#: The scratch memory that bands of planes should stay within, and the largest, in bytes.
+PLANE_SCRATCH, PLANE_LIMIT = 3072, 16 * 1024
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How `tinyc_depthwise_planes_s8_...` computes a layer: `band` output lines at a time. Sizes of its scratch memory."""
+
+    places: int
+    pitch: int
+    band: int
+    scratch: int
+
+
+def planes(layer: Layer) -> Planes:
+    lines, places = line_axes(layer)
+    outputs = -(-places.output // 4) * 4
+    pitch = (outputs - 1) * places.stride + (places.taps - 1) * places.dilation + 1
+    window = (lines.taps - 1) * lines.dilation + 1
+    band = max(1, min(lines.output, ((PLANE_SCRATCH - 4 * outputs) // pitch - window) // lines.stride + 1))
+    band = -(-lines.output // -(-lines.output // band))
+    return Planes(outputs, pitch, band, 4 * outputs + ((band - 1) * lines.stride + window) * pitch)
+
+
+def bind_planes(layer: Layer, f: Filters, start: Array, scaling: Array, sum_shift: int, negative: int) -> Binding:
+    """The call of `tinyc_depthwise_planes_s8_...`, with `start` of the live channels and `scaling` of all."""
+    lines, places = line_axes(layer)
+    how = planes(layer)
+    fields = {
+        "batches": layer.input(0).shape[0],
+        "input_depth": layer.input(0).shape[3],
+        "multiplier": layer.attributes["depth_multiplier"],
+    }
+    for name, axis in (("lines", lines), ("places", places)):
+        fields |= {
+            f"input_{name}": axis.input,
+            f"filter_{name}": axis.taps,
+            f"output_{name}": axis.output,
+            f"stride_{name}": axis.stride,
+            f"dilation_{name}": axis.dilation,
+            f"pad_{name}": axis.pad,
+        }
+    fields |= {
+        **steps(layer),
+        "band": how.band,
+        "input_zero_point": layer.input(0).zero_point,
+        "activation_min": f.low,
+        "activation_max": f.high,
+        "sum_shift": sum_shift,
+        "negative": negative,
+    }
+    return Binding(
+        args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
+        params=Params("tinyc_depthwise_planes_params", fields),
+        constants=(Constant("stream", _pack_planes(layer, f, start, scaling)),),
+        scratch=how.scratch,
+    )
+
+
+def _pack_planes(layer: Layer, f: Filters, start: Array, scaling: Array) -> Array:
+    weights = layer.input(1)
+    assert weights.data is not None
+    taps = weights.data[0] if rows_are_lines(layer) else weights.data[0].transpose(1, 0, 2)
+    flat = taps.reshape(-1, f.count).T
+    table = np.zeros((f.count, -(-flat.shape[1] // 4) * 4), np.int8)
+    table[f.index, : flat.shape[1]] = flat[f.index]
+    starts = np.zeros((f.count, 1), np.int64)
+    starts[f.index, 0] = start
+    numbers = words(np.concatenate([starts, scaling], axis=1).reshape(-1)).reshape(f.count, 4)
+    return np.concatenate([table.view("<i4"), numbers], axis=1).reshape(-1)
+
+
+def planes_work(layer: Layer) -> tuple[float, float, float, float, float]:
+    """(groups of four outputs, outputs, lines of outputs, copied bytes, copied lines), for costs."""
+    lines, places = line_axes(layer)
+    how = planes(layer)
+    batches, _, _, depth = layer.input(0).shape
+    channels = batches * layer.output.shape[3]
+    bands = batches * -(-lines.output // how.band)
+    window = (how.band - 1) * lines.stride + (lines.taps - 1) * lines.dilation + 1
+    copied = bands * depth * min(window, lines.input)
+    return (
+        channels * lines.output * how.places / 4,
+        channels * lines.output * places.output,
+        channels * lines.output,
+        copied * min(places.input, how.pitch - places.pad) + bands * window * how.pitch,
+        copied + bands * channels / batches,
+    )

@@ -1,83 +1,179 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DEPTHWISE_CONV_2D with any filter on cores without SIMD: some lines of a channel are copied to a plane that has the padding in place, and
  * four outputs of a line are summed at a time. The includer defines
- *     TINYC_PLANE, what the plane's elements are, and
- *     static void scale_line(params, record, const int32_t *sums, int8_t *output) that stores a line of outputs. */
+ *     TINYC_PLANE and TINYC_PLANE_BYTE(x), the type of the plane's bytes and an input as one of them, and
+ *     static void scale_line(params, scaling, sums, output) which stores a line of outputs. */
 #ifndef TINYC_DEPTHWISE_PLANES_H
 #define TINYC_DEPTHWISE_PLANES_H
 
 #include "tinyc_kernels.h"
 
-#define TINYC_PLANES_RECORD 4 /* words behind a channel's weights: start, multiplier, rounding, shift */
+static void scale_line(const tinyc_depthwise_planes_params *p, const int32_t *scaling, const int32_t *sums, int8_t *output);
 
-static void scale_line(const tinyc_depthwise_planes_params *p, const int32_t *record, const int32_t *sums, int8_t *output);
-
-/* Where the inputs of four outputs are, and how far apart. */
+/* The inputs of outputs. */
 typedef struct {
     int32_t lines;  /* of the filter */
-    int32_t taps;   /* of a line of it */
+    int32_t taps;   /* of each of its lines */
     int32_t step;   /* from tap to tap */
     int32_t pitch;  /* from the filter's line to the next one */
     int32_t stride; /* from output to output */
-    int32_t start;  /* of the sums */
+    int32_t shift;  /* sums are shifted left */
+    uint32_t start; /* and this is added */
 } tinyc_plane_window;
 
-/* Four sums of outputs that are one element apart, taps too: of four taps, seven elements are loaded. */
+#define TINYC_PLANE_TAP(a, b, c, d, weight) \
+    do {                                    \
+        const int32_t by = (weight);        \
+        s0 += (a) * by;                     \
+        s1 += (b) * by;                     \
+        s2 += (c) * by;                     \
+        s3 += (d) * by;                     \
+    } while (0)
+
+#define TINYC_PLANE_STORE()                                     \
+    do {                                                        \
+        sums[0] = (int32_t)(((uint32_t)s0 << shift) + start);   \
+        sums[1] = (int32_t)(((uint32_t)s1 << shift) + start);   \
+        sums[2] = (int32_t)(((uint32_t)s2 << shift) + start);   \
+        sums[3] = (int32_t)(((uint32_t)s3 << shift) + start);   \
+    } while (0)
+
+/* Four sums when outputs and taps are one byte apart: four taps of four outputs load seven bytes. */
 static __attribute__((noinline)) void tinyc_plane_dense(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *w,
                                                         int32_t *sums) {
-    int32_t s0 = win->start, s1 = s0, s2 = s0, s3 = s0;
-    for (int32_t row = win->lines; row > 0; row--) {
+    const int32_t shift = win->shift;
+    const uint32_t start = win->start;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (int32_t rows = win->lines; rows > 0; rows--) {
         const TINYC_PLANE *x = line;
         int32_t left = win->taps;
         int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3;
         for (; left >= 4; left -= 4) {
-            const int32_t w0 = w[0];
             x3 = x[3];
-            s0 += x0 * w0;
-            s1 += x1 * w0;
-            s2 += x2 * w0;
-            s3 += x3 * w0;
-            const int32_t w1 = w[1];
+            TINYC_PLANE_TAP(x0, x1, x2, x3, w[0]);
             x0 = x[4];
-            s0 += x1 * w1;
-            s1 += x2 * w1;
-            s2 += x3 * w1;
-            s3 += x0 * w1;
-            const int32_t w2 = w[2];
+            TINYC_PLANE_TAP(x1, x2, x3, x0, w[1]);
             x1 = x[5];
-            s0 += x2 * w2;
-            s1 += x3 * w2;
-            s2 += x0 * w2;
-            s3 += x1 * w2;
-            const int32_t w3 = w[3];
+            TINYC_PLANE_TAP(x2, x3, x0, x1, w[2]);
             x2 = x[6];
-            s0 += x3 * w3;
-            s1 += x0 * w3;
-            s2 += x1 * w3;
-            s3 += x2 * w3;
-            x3 = x2;
-            x2 = x1;
-            x1 = x0;
-            x0 = x3;
-            x3 = x1;
-            x1 = x2;
-            x2 = x0;
-            x0 = x3;
-            w += 4;
+            TINYC_PLANE_TAP(x3, x0, x1, x2, w[3]);
             x += 4;
+            w += 4;
         }
         for (; left > 0; left--) {
-            const int32_t weight = *w++;
-            s0 += x[0] * weight;
-            s1 += x[1] * weight;
-            s2 += x[2] * weight;
-            s3 += x[3] * weight;
+            TINYC_PLANE_TAP(x[0], x[1], x[2], x[3], *w);
             x++;
+            w++;
         }
         line += win->pitch;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
+    TINYC_PLANE_STORE();
 }
+
+/* Four sums of any windows. */
+static __attribute__((noinline)) void tinyc_plane_sparse(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *w,
+                                                         int32_t *sums) {
+    const int32_t shift = win->shift;
+    const uint32_t start = win->start;
+    const int32_t step = win->step;
+    const int32_t stride = win->stride;
+    const int32_t back = win->pitch - step * win->taps;
+    const TINYC_PLANE *a = line;
+    const TINYC_PLANE *b = a + stride;
+    const TINYC_PLANE *c = b + stride;
+    const TINYC_PLANE *d = c + stride;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (int32_t rows = win->lines; rows > 0; rows--) {
+        for (int32_t left = win->taps; left > 0; left--) {
+            TINYC_PLANE_TAP(*a, *b, *c, *d, *w);
+            a += step;
+            b += step;
+            c += step;
+            d += step;
+            w++;
+        }
+        a += back;
+        b += back;
+        c += back;
+        d += back;
+    }
+    TINYC_PLANE_STORE();
+}
+
+/* Copies those of `lines` lines of a channel, from the image's line `top` on, that are inside the image. */
+static void tinyc_plane_copy(const tinyc_depthwise_planes_params *p, const int8_t *channel, int32_t top, int32_t lines, int32_t pitch,
+                             TINYC_PLANE *plane) {
+    const int32_t room = pitch - p->pad_places;
+    const int32_t places = p->input_places < room ? p->input_places : room;
+    for (int32_t line = top; line < top + lines; line++) {
+        if (line >= 0 && line < p->input_lines) {
+            const int8_t *from = channel + line * p->input_line_step;
+            TINYC_PLANE *to = plane + p->pad_places;
+            for (int32_t left = places; left > 0; left--) {
+                *to++ = TINYC_PLANE_BYTE(*from);
+                from += p->input_place_step;
+            }
+        }
+        plane += pitch;
+    }
+}
+
+/* `lines` output lines of all channels, from input line `top` on. */
+static void tinyc_plane_band(const tinyc_depthwise_planes_params *p, int32_t top, int32_t lines, const int8_t *input,
+                             const int32_t *stream, int8_t *output, int32_t *sums, TINYC_PLANE *plane) {
+    const int32_t places = (p->output_places + 3) & ~3;
+    const int32_t pitch = (places - 1) * p->stride_places + (p->filter_places - 1) * p->dilation_places + 1;
+    const int32_t needed = (lines - 1) * p->stride_lines + (p->filter_lines - 1) * p->dilation_lines + 1;
+    const int32_t words = (p->filter_lines * p->filter_places + 3) >> 2;
+    const int32_t dense = p->stride_places == 1 && p->dilation_places == 1 ? 1 : 0;
+    tinyc_plane_window win;
+    win.lines = p->filter_lines;
+    win.taps = p->filter_places;
+    win.step = p->dilation_places;
+    win.pitch = p->dilation_lines * pitch;
+    win.stride = p->stride_places;
+    win.shift = p->sum_shift;
+    for (int32_t i = 0; i < needed * pitch; i++) {
+        plane[i] = TINYC_PLANE_BYTE(p->input_zero_point);
+    }
+    for (int32_t channel = 0; channel < p->input_depth; channel++) {
+        tinyc_plane_copy(p, input + channel, top, needed, pitch, plane);
+        for (int32_t k = 0; k < p->multiplier; k++) {
+            const TINYC_PLANE *line = plane;
+            int8_t *out = output++;
+            win.start = (uint32_t)stream[words];
+            for (int32_t left = lines; left > 0; left--) {
+                for (int32_t place = 0; place < places; place += 4) {
+                    const TINYC_PLANE *const x = line + place * p->stride_places;
+                    if (dense != 0) {
+                        tinyc_plane_dense(&win, x, (const int8_t *)stream, sums + place);
+                    } else {
+                        tinyc_plane_sparse(&win, x, (const int8_t *)stream, sums + place);
+                    }
+                }
+                scale_line(p, stream + words + 1, sums, out);
+                line += p->stride_lines * pitch;
+                out += p->output_line_step;
+            }
+            stream += words + 4;
+        }
+    }
+}
+
+/* The whole layer. */
+static inline void tinyc_depthwise_planes(const tinyc_depthwise_planes_params *p, const int8_t *input, const int32_t *stream,
+                                          int8_t *output, void *scratch) {
+    int32_t *const sums = scratch;
+    TINYC_PLANE *const plane = (TINYC_PLANE *)(sums + ((p->output_places + 3) & ~3));
+    for (int32_t b = 0; b < p->batches; b++) {
+        for (int32_t first = 0; first < p->output_lines; first += p->band) {
+            const int32_t left = p->output_lines - first;
+            tinyc_plane_band(p, first * p->stride_lines - p->pad_lines, left < p->band ? left : p->band, input, stream,
+                             output + first * p->output_line_step, sums, plane);
+        }
+        input += p->input_lines * p->input_places * p->input_depth;
+        output += p->output_lines * p->output_places * p->input_depth * p->multiplier;
+    }
+}
+
+#endif

@@ -45,15 +45,20 @@ def _conv_shape(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict
 
 @st.composite
 def _depthwise_shape(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
-    """(input, filter, attributes) of a DEPTHWISE_CONV_2D with a filter of up to 3x3."""
-    rows, columns = draw(st.sampled_from([(3, 3), (3, 3), (3, 3), (1, 3), (3, 1), (2, 3), (2, 2), (1, 1)]))
-    stride = draw(st.sampled_from([(1, 1), (1, 1), (2, 2)]))
+    """(input, filter, attributes) of a DEPTHWISE_CONV_2D, mostly with a filter of up to 3x3."""
     depth, multiplier = draw(st.integers(1, 9) | st.sampled_from([16, 20])), draw(st.sampled_from([1, 1, 1, 1, 2, 3]))
+    batches = draw(st.sampled_from([1, 1, 2]))
+    if draw(st.integers(0, 2)) == 0:
+        window = draw(layers.windows(draw(st.sampled_from([4, 6, 9]))))
+        attributes = {**window["attributes"], "depth_multiplier": multiplier}
+        return (batches, *window["image"], depth), (1, *window["size"], depth * multiplier), attributes
+    size = draw(st.sampled_from([(3, 3), (3, 3), (3, 3), (1, 3), (3, 1), (2, 3), (2, 2), (1, 1)]))
+    stride = draw(st.sampled_from([(1, 1), (1, 1), (2, 2)]))
     padding = draw(st.sampled_from(["SAME", "VALID"]))
     least = 1 if padding == "SAME" else 3
-    image = (draw(st.sampled_from([1, 1, 2])), draw(st.integers(least, 14)), draw(st.integers(least, 14)), depth)
+    image = (batches, draw(st.integers(least, 14)), draw(st.integers(least, 14)), depth)
     attributes = {"padding": padding, "stride": stride, "dilation": (1, 1), "depth_multiplier": multiplier}
-    return image, (1, rows, columns, depth * multiplier), attributes
+    return image, (1, *size, depth * multiplier), attributes
 
 
 @st.composite

@@ -80,4 +80,29 @@ def _cost(layer: Layer) -> float:
     return layer.output.elements * output + 61.0 * layer.output.elements / places.output + bands * per_band
 
 
-KERNELS = (Kernel("tinyc_depthwise_conv_2d_s8_rv32", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="rv32"),)
+def _any(layer: Layer) -> tuple[Filters, Rounding] | None:
+    f = filters(layer)
+    r = None if f is None or f.live == 0 else rounding(f)
+    return None if f is None or r is None or _lines.planes(layer).scratch > _lines.PLANE_LIMIT else (f, r)
+
+
+def _any_applies(layer: Layer) -> bool:
+    return _any(layer) is not None
+
+
+def _any_bind(layer: Layer) -> Binding:
+    found = _any(layer)
+    assert found is not None
+    f, r = found
+    return _lines.bind_planes(layer, f, f.bias << r.sum_shift, r.scaling(f), r.sum_shift, r.negative)
+
+
+def _any_cost(layer: Layer) -> float:
+    """Instructions of tinyc_depthwise_planes_s8_rv32."""
+    return 1.0
+
+
+KERNELS = (
+    Kernel("tinyc_depthwise_conv_2d_s8_rv32", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="rv32"),
+    Kernel("tinyc_depthwise_planes_s8_rv32", "DEPTHWISE_CONV_2D", _any_bind, _any_cost, _any_applies, isa="rv32"),
+)

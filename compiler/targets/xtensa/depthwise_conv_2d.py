@@ -51,4 +51,22 @@ def _cost(layer: Layer) -> float:
     return channels * lines.output * line + outputs + copies + 158.0 * layer.input(0).shape[0] * layer.input(0).shape[3]
 
 
-KERNELS = (Kernel("tinyc_depthwise_conv_2d_s8_xtensa", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="xtensa"),)
+def _any_applies(layer: Layer) -> bool:
+    return _mac16.plan(layer) is not None and _lines.planes(layer).scratch <= _lines.PLANE_LIMIT
+
+
+def _any_bind(layer: Layer) -> Binding:
+    p = _mac16.plan(layer)
+    assert p is not None
+    return _lines.bind_planes(layer, p.filters, p.start, p.scaling, _mac16.SUM_SHIFT, p.rounding.negative)
+
+
+def _any_cost(layer: Layer) -> float:
+    """Instructions of tinyc_depthwise_planes_s8_xtensa."""
+    return 1.0
+
+
+KERNELS = (
+    Kernel("tinyc_depthwise_conv_2d_s8_xtensa", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="xtensa"),
+    Kernel("tinyc_depthwise_planes_s8_xtensa", "DEPTHWISE_CONV_2D", _any_bind, _any_cost, _any_applies, isa="xtensa"),
+)
