@@ -17,7 +17,7 @@ from .targets import Kernel, kernels_for
 from .targets.cpus import Cpu
 
 #: How many times the fastest build's instructions each goal may take.
-SLACK: Mapping[str, float] = {"speed": 1.0, "balanced": 1.08, "size": 1.9}
+SLACK: Mapping[str, float] = {"speed": 1.0, "balanced": 1.08, "size": 1.7}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Limits:
     scratch: int | None = None
 
 
-def select(layers: Sequence[Layer], cpu: Cpu, optimize: str, limits: Limits = Limits()) -> list[Candidate]:  # noqa: B008
+def select(layers: Sequence[Layer], cpu: Cpu, optimize: str, limits: Limits = Limits()) -> list[Candidate]:
     """One candidate per layer for the goal `optimize`; when not even the smallest choice is within the flash limit, that one."""
     choices = [candidates(layer, cpu, limits.scratch) for layer in layers]
     fastest = sum(options[0].instructions for options in choices)
@@ -100,8 +100,15 @@ def _shrink(choices: Sequence[Sequence[Candidate]], limit: float, enough: int = 
     return chosen
 
 
+def _without(function: str, options: Sequence[Candidate], now: Candidate) -> Candidate:
+    """`now`, or the fastest other candidate when it is the kernel given up and there is another."""
+    if now.kernel.function != function:
+        return now
+    return next((candidate for candidate in options if candidate.kernel.function != function), now)
+
+
 def _moves(choices: Sequence[Sequence[Candidate]], chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Every choice that is one step away: a kernel replaced by another wherever that applies, or one layer with another kernel."""
+    """Every choice that is one step away: a kernel replaced by another wherever that applies (and given up), or one layer changed."""
     functions = [{candidate.kernel.function: candidate for candidate in options} for options in choices]
     for old in sorted({candidate.kernel.function for candidate in chosen}):
         for new in sorted({function for options in functions for function in options} - {old}):
@@ -111,6 +118,7 @@ def _moves(choices: Sequence[Sequence[Candidate]], chosen: Sequence[Candidate]) 
             ]
             if any(candidate is not now for candidate, now in zip(trial, chosen, strict=True)):
                 yield trial
+                yield [_without(old, options, now) for options, now in zip(choices, trial, strict=True)]
     for position, options in enumerate(choices):
         for candidate in options:
             if candidate is not chosen[position]:

@@ -409,10 +409,11 @@ void tinyc_conv_2d_s8_armv6m(const tinyc_conv_2d_packed_params *params, const in
  * A record is 5 words: start value (the bias with the input offset folded in, times 2^sum_shift); multiplier; rounding; shift; bytes to the
  * next live channel's output, or to the end (RV32: 6 * output_depth less that, and 2^31 added to the start value).
  * With v = 2^sum_shift * (bias + sum), the output before its clamp is
- *     ((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift
- * where the multiplier is unsigned; the compiler has proved that nothing leaves 32 bits and that this equals requantize().
- * scratch: RV32: 16 * (k rounded up to 4) bytes; Xtensa: (2 * pass + 2) * (k rounded up to 4) + 4 * pass + 8; and without `direct` 4 *
- * filter_width * input_depth more, on Xtensa (k rounded up to 4) more than that. */
+ *     (((v * multiplier) >> 32) + (v < 0 ? negative : 0) + rounding) >> shift
+ * where the multiplier is TFLite's (RV32: twice that, unsigned). What is added may be beyond 32 bits where the result is not. The compiler
+ * has proved that this equals requantize() for every input; a negative v gives activation_min when `negative` is 0.
+ * scratch: RV32: 16 * (k rounded up to 4) bytes; Xtensa: (2 * pass + 3) * (k rounded up to 4) + 4 * pass + 8; and without `direct` 4 *
+ * filter_width * input_depth more. */
 typedef struct {
     int32_t batches;
     int32_t input_depth;
@@ -510,7 +511,7 @@ void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_param
  * (compiler/targets/_lines.py), per output channel: its weights as bytes in the order of lines and places, padded to words; start value,
  * multiplier, rounding and right shift as above.
  * scratch: with n = output_places rounded up to a multiple of 4, 4 * n bytes and ((band - 1) * stride_lines + (filter_lines - 1) *
- * dilation_lines + 1) * ((n - 1) * stride_places + (filter_places - 1) * dilation_places + 1). */
+ * dilation_lines + 1) * ((n - 1) * stride_places + (filter_places - 1) * dilation_places + 1), rounded up to a multiple of 4. */
 typedef struct {
     int32_t batches;
     int32_t input_depth;

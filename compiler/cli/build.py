@@ -53,7 +53,9 @@ from ..verification.vectors import load_inputs
 @click.option("--seed", default=1, show_default=True, help="Seed of the made input sets.")
 @click.option("--layers", is_flag=True, help="Compare every layer, not only the outputs.")
 @click.option("--toolchain", type=click.Choice(["auto", "zig", "gcc", "clang"]), default="auto", show_default=True)
-@click.option("--flash-budget", type=click.IntRange(min=1), help="Bytes of flash for the model.  [default: the board's]")
+@click.option(
+    "--flash-budget", type=click.IntRange(min=1), help="Bytes of flash for the model.  [default: the board's]"
+)
 @click.option("--ram-budget", type=click.IntRange(min=1), help="Bytes of RAM for the model.  [default: the board's]")
 @click.option("--force", is_flag=True, help="Replace files that were changed by hand since the last build.")
 @click.option(
@@ -89,7 +91,9 @@ def command(
     5 verification mismatch.
     """
     sets = load_inputs(load(model), inputs) if inputs else []
-    options = Options(board, name, kind, framework, optimize, engine, sets, count, seed, layers, toolchain, flash_budget, ram_budget)
+    options = Options(
+        board, name, kind, framework, optimize, engine, sets, count, seed, layers, toolchain, flash_budget, ram_budget
+    )
     if stage is not None:
         click.echo(dump(model, options, stage))
         return

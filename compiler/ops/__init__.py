@@ -83,7 +83,9 @@ def problems(layer: Layer) -> list[str]:
     required = sum(1 for role in op.inputs if role[-1] not in "?*")
     if len(layer.inputs) < required or (op.inputs[-1][-1] != "*" and len(layer.inputs) > len(op.inputs)):
         return [f"{len(layer.inputs)} inputs found, expected {', '.join(op.inputs)}"]
-    absent = [role for role, tensor in zip(op.inputs, layer.inputs, strict=False) if tensor is None and role[-1] not in "?*"]
+    absent = [
+        role for role, tensor in zip(op.inputs, layer.inputs, strict=False) if tensor is None and role[-1] not in "?*"
+    ]
     if absent:
         return [f"input {absent[0]} is absent"]
     if not layer.outputs:

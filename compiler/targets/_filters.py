@@ -2,7 +2,7 @@
 """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED as one filter per output channel, with the range of every sum.
 
 Channels whose output is the same for every input are told apart: kernels need not compute them, and what their multipliers
-and biases are does not matter (MLPerf Tiny's visual wake words has 999 of them).
+and biases are does not matter (MLPerf Tiny's visual wake words has 985 of them).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def steps(layer: Layer) -> dict[str, int]:
     """Bytes from line to line and from place to place."""
     widths = {"input": layer.input(0).shape[2], "output": layer.output.shape[2]}
     depths = {"input": layer.input(0).shape[3], "output": layer.output.shape[3]}
-    found = {}
+    found: dict[str, int] = {}
     for name, width in widths.items():
         line, place = (width, 1) if rows_are_lines(layer) else (1, width)
         found |= {f"{name}_line_step": line * depths[name], f"{name}_place_step": place * depths[name]}
@@ -119,7 +119,8 @@ def planes(layer: Layer) -> Planes:
     window = (lines.taps - 1) * lines.dilation + 1
     band = max(1, min(lines.output, ((PLANE_SCRATCH - 4 * outputs) // pitch - window) // lines.stride + 1))
     band = -(-lines.output // -(-lines.output // band))
-    return Planes(outputs, pitch, band, 4 * outputs + ((band - 1) * lines.stride + window) * pitch)
+    plane = ((band - 1) * lines.stride + window) * pitch
+    return Planes(outputs, pitch, band, 4 * outputs + -(-plane // 4) * 4)
 
 
 def bind_planes(layer: Layer, f: Filters, start: Array, scaling: Array, sum_shift: int, negative: int) -> Binding:
@@ -170,19 +171,48 @@ def _pack_planes(layer: Layer, f: Filters, start: Array, scaling: Array) -> Arra
     return np.concatenate([table.view("<i4"), numbers], axis=1).reshape(-1)
 
 
-def planes_work(layer: Layer) -> tuple[float, float, float, float, float]:
-    """(groups of four outputs, outputs, lines of outputs, copied bytes, copied lines), for costs."""
+@dataclass(frozen=True)
+class PlaneCosts:
+    """Instructions on one core, by what they are spent on.
+
+    Attributes:
+        four_taps, tap, line, group: of four outputs that are one byte apart, as the taps: for four taps; for another; for a
+            line of the filter; besides.
+        far_tap, far_line, far_group: of four outputs otherwise.
+        relu, signed: an output where negative sums are clamped, and where not.
+        output_line, copied, filled, copied_line: a line of outputs; a byte copied, a byte of padding, a line of one channel copied.
+    """
+
+    four_taps: float
+    tap: float
+    line: float
+    group: float
+    far_tap: float
+    far_line: float
+    far_group: float
+    relu: float
+    signed: float
+    output_line: float
+    copied: float
+    filled: float
+    copied_line: float
+
+
+def planes_cost(layer: Layer, f: Filters, c: PlaneCosts) -> float:
+    """Instructions of `tinyc_depthwise_planes_s8_...`."""
     lines, places = line_axes(layer)
     how = planes(layer)
     batches, _, _, depth = layer.input(0).shape
-    channels = batches * layer.output.shape[3]
     bands = batches * -(-lines.output // how.band)
     window = (how.band - 1) * lines.stride + (lines.taps - 1) * lines.dilation + 1
-    copied = bands * depth * min(window, lines.input)
-    return (
-        channels * lines.output * how.places / 4,
-        channels * lines.output * places.output,
-        channels * lines.output,
-        copied * min(places.input, how.pitch - places.pad) + bands * window * how.pitch,
-        copied + bands * channels / batches,
-    )
+    output_lines = batches * f.count * lines.output
+    if places.stride == 1 and places.dilation == 1:
+        filter_line = c.four_taps * (places.taps // 4) + c.tap * (places.taps % 4) + c.line
+        group = lines.taps * filter_line + c.group
+    else:
+        group = lines.taps * (c.far_tap * places.taps + c.far_line) + c.far_group
+    inside = bands * depth * min(window, lines.input)
+    copies = inside * (c.copied * min(places.input, how.pitch - places.pad) + c.copied_line)
+    copies += bands * (c.filled * window * how.pitch + c.copied_line * f.count)
+    output = places.output * (c.relu if f.clamps_negative else c.signed)
+    return output_lines * (how.places / 4 * group + output + c.output_line) + copies

@@ -30,74 +30,87 @@ typedef struct {
         s3 += (d) * by;                     \
     } while (0)
 
-#define TINYC_PLANE_STORE()                                     \
-    do {                                                        \
-        sums[0] = (int32_t)(((uint32_t)s0 << shift) + start);   \
-        sums[1] = (int32_t)(((uint32_t)s1 << shift) + start);   \
-        sums[2] = (int32_t)(((uint32_t)s2 << shift) + start);   \
-        sums[3] = (int32_t)(((uint32_t)s3 << shift) + start);   \
+#define TINYC_PLANE_STORE(at)                                      \
+    do {                                                           \
+        (at)[0] = (int32_t)(((uint32_t)s0 << shift) + start);      \
+        (at)[1] = (int32_t)(((uint32_t)s1 << shift) + start);      \
+        (at)[2] = (int32_t)(((uint32_t)s2 << shift) + start);      \
+        (at)[3] = (int32_t)(((uint32_t)s3 << shift) + start);      \
     } while (0)
 
-/* Four sums when outputs and taps are one byte apart: four taps of four outputs load seven bytes. */
-static __attribute__((noinline)) void tinyc_plane_dense(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *w,
-                                                        int32_t *sums) {
-    const int32_t shift = win->shift;
-    const uint32_t start = win->start;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (int32_t rows = win->lines; rows > 0; rows--) {
+/* `places` sums, a multiple of four, when outputs and taps are one byte apart: four taps of four outputs load seven bytes. */
+static __attribute__((noinline)) void tinyc_plane_dense(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *weights,
+                                                        int32_t *sums, int32_t places) {
+    const int32_t skip = win->pitch - win->taps;
+    for (const int32_t *const end = sums + places; sums != end; sums += 4) {
+        const int32_t shift = win->shift;
+        const uint32_t start = win->start;
         const TINYC_PLANE *x = line;
-        int32_t left = win->taps;
-        int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3;
-        for (; left >= 4; left -= 4) {
-            x3 = x[3];
-            TINYC_PLANE_TAP(x0, x1, x2, x3, w[0]);
-            x0 = x[4];
-            TINYC_PLANE_TAP(x1, x2, x3, x0, w[1]);
-            x1 = x[5];
-            TINYC_PLANE_TAP(x2, x3, x0, x1, w[2]);
-            x2 = x[6];
-            TINYC_PLANE_TAP(x3, x0, x1, x2, w[3]);
-            x += 4;
-            w += 4;
+        const int8_t *w = weights;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (int32_t rows = win->lines; rows > 0; rows--) {
+            int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3;
+            int32_t left = win->taps;
+            for (; left >= 4; left -= 4) {
+                x3 = x[3];
+                TINYC_PLANE_TAP(x0, x1, x2, x3, w[0]);
+                x0 = x[4];
+                TINYC_PLANE_TAP(x1, x2, x3, x0, w[1]);
+                x1 = x[5];
+                TINYC_PLANE_TAP(x2, x3, x0, x1, w[2]);
+                x2 = x[6];
+                TINYC_PLANE_TAP(x3, x0, x1, x2, w[3]);
+                x += 4;
+                w += 4;
+            }
+            for (; left > 0; left--) {
+                x3 = x[3];
+                TINYC_PLANE_TAP(x0, x1, x2, x3, *w);
+                x0 = x1;
+                x1 = x2;
+                x2 = x3;
+                x++;
+                w++;
+            }
+            x += skip;
         }
-        for (; left > 0; left--) {
-            TINYC_PLANE_TAP(x[0], x[1], x[2], x[3], *w);
-            x++;
-            w++;
-        }
-        line += win->pitch;
+        TINYC_PLANE_STORE(sums);
+        line += 4;
     }
-    TINYC_PLANE_STORE();
 }
 
-/* Four sums of any windows. */
-static __attribute__((noinline)) void tinyc_plane_sparse(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *w,
-                                                         int32_t *sums) {
-    const int32_t shift = win->shift;
-    const uint32_t start = win->start;
+/* The same for any windows. */
+static __attribute__((noinline)) void tinyc_plane_sparse(const tinyc_plane_window *win, const TINYC_PLANE *line, const int8_t *weights,
+                                                         int32_t *sums, int32_t places) {
     const int32_t step = win->step;
     const int32_t stride = win->stride;
-    const int32_t back = win->pitch - step * win->taps;
-    const TINYC_PLANE *a = line;
-    const TINYC_PLANE *b = a + stride;
-    const TINYC_PLANE *c = b + stride;
-    const TINYC_PLANE *d = c + stride;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (int32_t rows = win->lines; rows > 0; rows--) {
-        for (int32_t left = win->taps; left > 0; left--) {
-            TINYC_PLANE_TAP(*a, *b, *c, *d, *w);
-            a += step;
-            b += step;
-            c += step;
-            d += step;
-            w++;
+    const int32_t skip = win->pitch - step * win->taps;
+    for (const int32_t *const end = sums + places; sums != end; sums += 4) {
+        const int32_t shift = win->shift;
+        const uint32_t start = win->start;
+        const TINYC_PLANE *a = line;
+        const TINYC_PLANE *b = a + stride;
+        const TINYC_PLANE *c = b + stride;
+        const TINYC_PLANE *d = c + stride;
+        const int8_t *w = weights;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (int32_t rows = win->lines; rows > 0; rows--) {
+            for (int32_t left = win->taps; left > 0; left--) {
+                TINYC_PLANE_TAP(*a, *b, *c, *d, *w);
+                a += step;
+                b += step;
+                c += step;
+                d += step;
+                w++;
+            }
+            a += skip;
+            b += skip;
+            c += skip;
+            d += skip;
         }
-        a += back;
-        b += back;
-        c += back;
-        d += back;
+        TINYC_PLANE_STORE(sums);
+        line += 4 * stride;
     }
-    TINYC_PLANE_STORE();
 }
 
 /* Copies those of `lines` lines of a channel, from the image's line `top` on, that are inside the image. */
@@ -143,13 +156,10 @@ static void tinyc_plane_band(const tinyc_depthwise_planes_params *p, int32_t top
             int8_t *out = output++;
             win.start = (uint32_t)stream[words];
             for (int32_t left = lines; left > 0; left--) {
-                for (int32_t place = 0; place < places; place += 4) {
-                    const TINYC_PLANE *const x = line + place * p->stride_places;
-                    if (dense != 0) {
-                        tinyc_plane_dense(&win, x, (const int8_t *)stream, sums + place);
-                    } else {
-                        tinyc_plane_sparse(&win, x, (const int8_t *)stream, sums + place);
-                    }
+                if (dense != 0) {
+                    tinyc_plane_dense(&win, line, (const int8_t *)stream, sums, places);
+                } else {
+                    tinyc_plane_sparse(&win, line, (const int8_t *)stream, sums, places);
                 }
                 scale_line(p, stream + words + 1, sums, out);
                 line += p->stride_lines * pitch;

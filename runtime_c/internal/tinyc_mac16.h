@@ -25,6 +25,9 @@
 #define TINYC_HIGH_PRODUCT 0
 #endif
 
+/* One unit of TFLite's high product in tinyc_high_product. */
+#define TINYC_UNIT 128u
+
 /* How one channel's sums become outputs; see tinyc_conv_2d_patches_params. */
 typedef struct {
     int32_t multiplier; /* below 2^31 */
@@ -56,30 +59,35 @@ static __attribute__((noinline)) void tinyc_scale_relu(const tinyc_scaling *scal
     const int32_t shift = scaling->shift;
     const int32_t low = scaling->low;
     const int32_t high = scaling->high;
-    for (const int32_t *const end = sums + count; sums != end; sums++) {
+    do {
+        const int32_t sum = *sums++;
         int32_t value = low;
-        if (*sums >= 0) {
-            const int32_t scaled = (int32_t)((uint32_t)tinyc_high_product(*sums, multiplier) + rounding) >> shift;
+        if (sum >= 0) {
+            const int32_t scaled = (int32_t)((uint32_t)tinyc_high_product(sum, multiplier) + rounding) >> shift;
             value = scaled < high ? scaled : high;
         }
         *output = (int8_t)value;
         output += step;
-    }
+    } while (--count != 0);
 }
 
+/* A negative sum loses one unit of TFLite's product, which is 2^7 here. */
 static __attribute__((noinline)) void tinyc_scale_signed(const tinyc_scaling *scaling, const int32_t *sums, int32_t count,
                                                          int8_t *output, int32_t step) {
     const int32_t multiplier = scaling->multiplier;
-    const uint32_t rounding = (uint32_t)scaling->rounding; /* may be beyond 32 bits where the result is not */
+    const uint32_t rounding = (uint32_t)scaling->rounding;
     const int32_t shift = scaling->shift;
     const int32_t low = scaling->low;
     const int32_t high = scaling->high;
-    const int32_t negative = scaling->negative;
-    for (const int32_t *const end = sums + count; sums != end; sums++) {
-        const uint32_t scaled = (uint32_t)tinyc_high_product(*sums, multiplier) + (uint32_t)(*sums >> 31 & negative) + rounding;
+    do {
+        const int32_t sum = *sums++;
+        uint32_t scaled = (uint32_t)tinyc_high_product(sum, multiplier) + rounding;
+        if (sum < 0) {
+            scaled -= TINYC_UNIT;
+        }
         *output = (int8_t)tinyc_clamp((int32_t)scaled >> shift, low, high);
         output += step;
-    }
+    } while (--count != 0);
 }
 
 static inline void tinyc_scale(const tinyc_scaling *scaling, const int32_t *sums, int32_t count, int8_t *output, int32_t step) {

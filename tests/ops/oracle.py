@@ -74,7 +74,9 @@ def _call(graph: Graph, library: ctypes.CDLL, arena: int, inputs_list: Sequence[
         function = getattr(library, f"m_{kind}" if count == 1 else f"m_{kind}_{position}")
         function.restype = ctypes.c_void_p
         size = max(tensor.bytes, 1)
-        return np.ctypeslib.as_array(ctypes.cast(function(context), ctypes.POINTER(ctypes.c_uint8)), (size,))[: tensor.bytes]
+        return np.ctypeslib.as_array(ctypes.cast(function(context), ctypes.POINTER(ctypes.c_uint8)), (size,))[
+            : tensor.bytes
+        ]
 
     results = []
     for inputs in inputs_list:
@@ -110,4 +112,6 @@ def assert_same_bytes(want: Array, got: Array, message: str) -> None:
     a, b = want.reshape(-1), got.reshape(-1)
     bits = {"float32": np.uint32}.get(str(a.dtype))
     differs = np.flatnonzero(a.view(bits) != b.view(bits)) if bits else np.flatnonzero(a != b)
-    assert differs.size == 0, f"{message}: {differs.size} elements, first [{differs[0]}] is {b[differs[0]]}, expected {a[differs[0]]}"
+    assert differs.size == 0, (
+        f"{message}: {differs.size} elements, first [{differs[0]}] is {b[differs[0]]}, expected {a[differs[0]]}"
+    )

@@ -139,8 +139,8 @@ def cost(layer: Layer) -> float:
     assert p is not None
     f, groups, count = p.filters, p.depth // 4, pixels(layer)
     _, number = passes(layer, p)
-    products = 4.0 * count * f.live * groups + number * f.live * (81.0 + 9.1 * groups)
-    outputs = count * f.live * (25.0 if f.clamps_negative else 39.0)
+    products = 4.0 * count * f.live * groups + number * f.live * (78.0 + 9.1 * groups)
+    outputs = count * f.live * (25.0 if f.clamps_negative else 37.5)
     direct = _windows.is_direct(layer)
     run = f.depth if direct else _windows.row(layer)
     rows = 1 if direct else layer.input(1).shape[1]

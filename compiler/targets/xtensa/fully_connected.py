@@ -68,8 +68,8 @@ def _cost(layer: Layer) -> float:
     p = plan(layer)
     assert p is not None
     f, groups = p.filters, p.depth // 4
-    alone = 72.0 if (p.scaling != p.scaling[0]).any() else 16.0
-    unit = 8.0 * groups + alone + (0.0 if f.clamps_negative else 16.0)
+    alone = 70.0 if (p.scaling != p.scaling[0]).any() else 16.0
+    unit = 8.0 * groups + alone + (0.0 if f.clamps_negative else 14.5)
     return 68.0 + layer.output.elements // f.count * (25.0 * groups + f.count * unit)
 
 
