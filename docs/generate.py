@@ -25,7 +25,8 @@ def _cli() -> str:
     for name in cli.list_commands(root):
         command = cli.get_command(root, name)
         assert command is not None
-        context = click.Context(command, info_name=f"tinyc {name}", terminal_width=110, max_content_width=110)
+        settings = {**command.context_settings, "terminal_width": 110, "max_content_width": 110}
+        context = click.Context(command, info_name=f"tinyc {name}", **settings)
         parts.append(f"## tinyc {name}\n\n```text\n{command.get_help(context)}\n```\n")
     parts.append(
         "## Exit codes\n\n| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | the model or the data is at fault |\n| 2 | usage |\n"

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import TinycError, suggestion
+from ._help import HELP
 
 _ORDER = ("build", "verify", "inspect", "bench", "boards", "doctor")
 
@@ -31,7 +32,7 @@ class _Commands(click.Group):
         return command
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=HELP)
 @click.version_option(__version__, prog_name="tinyc")
 def cli() -> None:
     """A TinyML compiler: a .tflite model in, verified firmware in plain C out."""

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from ..bench import Row, bench
 from ..lower import OPTIMIZE
+from ._help import HELP
 from .build import output_console, spinner
 
 
-@click.command("bench")
+@click.command("bench", context_settings=HELP)
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--board", "-b", "boards", multiple=True, default=("mps2-an386",), show_default=True, help="Board; may be repeated."

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..boards import Board, all_boards, load_board
 from ..targets.cpus import CPUS
+from ._help import HELP
 
 
 def size_text(count: int) -> str:
@@ -113,7 +114,7 @@ def _details(board: Board) -> Table:
     return table
 
 
-@click.command("boards")
+@click.command("boards", context_settings=HELP)
 @click.argument("name", required=False)
 @click.option("--json", "as_json_text", is_flag=True, help="Print JSON instead of a table.")
 def command(name: str | None, as_json_text: bool) -> None:

@@ -19,9 +19,10 @@ from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
 from ..projects import KINDS, next_step
 from ..report.text import render
 from ..verification.vectors import load_inputs
+from ._help import HELP
 
 
-@click.command("build")
+@click.command("build", context_settings=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--board", "-b", required=True, help="Board name (see `tinyc boards`), or a path to a board's .toml.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Output folder.  [default: <name>-<board>]")

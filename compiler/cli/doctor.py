@@ -20,6 +20,7 @@ from ..emulators.unicorn import INSTALL as UNICORN_INSTALL
 from ..emulators.unicorn import Unicorn
 from ..targets.cpus import CPUS, Cpu
 from ..toolchains import Toolchain, cache, install_line, kinds, try_kind
+from ._help import HELP
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _cores_table(cores: tuple[Core, ...]) -> Table:
     return table
 
 
-@click.command()
+@click.command("doctor", context_settings=HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(as_json: bool) -> None:
     """Show which compilers and emulators work here, and how to install the others."""

@@ -16,10 +16,11 @@ from rich.table import Table
 from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
+from ._help import HELP
 from .build import output_console
 
 
-@click.command("inspect")
+@click.command("inspect", context_settings=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def command(model: Path, as_json: bool) -> None:

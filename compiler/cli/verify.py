@@ -12,10 +12,11 @@ import click
 from ..pipeline import VERIFY
 from ..recheck import open_subject, recheck
 from ..verification.vectors import load_inputs
+from ._help import HELP
 from .build import output_console, spinner
 
 
-@click.command("verify")
+@click.command("verify", context_settings=HELP)
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option(
     "--emulator",

@@ -139,16 +139,32 @@ static uint8_t next_byte(uint32_t *state) {
   return (uint8_t)(*state >> 24);
 }
 
+/* The bits of the float value / 32, by integers: not every toolchain that links this has floating point. */
+static uint32_t thirty_seconds(int8_t value) {
+  uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
+  uint32_t exponent = 129;
+  if (magnitude == 0u) {
+    return 0;
+  }
+  while (magnitude < 128u) {
+    magnitude <<= 1;
+    exponent--;
+  }
+  return (value < 0 ? 0x80000000u : 0u) | exponent << 23 | (magnitude & 127u) << 16;
+}
+
 static void generate_inputs(uint32_t state) {
   for (size_t i = 0; i < the_model->input_count; i++) {
     const console_buffer *input = &the_model->inputs[i];
+    uint8_t *bytes = input->data;
     if (input->real) {
-      float *values = input->data;
-      for (size_t j = 0; j < input->size / sizeof *values; j++) {
-        values[j] = (float)(int8_t)next_byte(&state) / 32.0f;
+      for (size_t j = 0; j + 4u <= input->size; j += 4u) {
+        const uint32_t bits = thirty_seconds((int8_t)next_byte(&state));
+        for (size_t k = 0; k < 4u; k++) {
+          bytes[j + k] = (uint8_t)(bits >> (8u * k));
+        }
       }
     } else {
-      uint8_t *bytes = input->data;
       for (size_t j = 0; j < input->size; j++) {
         bytes[j] = next_byte(&state);
       }

@@ -173,7 +173,7 @@ def test_usage(arguments: tuple[str, ...], part: str, tmp_path: Path) -> None:
 
 def test_unknown_command() -> None:
     shown = tinyc("bulid", KWS)
-    assert shown.code == 2 and "No such command 'bulid'" in shown.err
+    assert shown.code == 2 and "no command 'bulid': did you mean 'build'?" in shown.err
 
 
 def test_verify_usage(tmp_path: Path) -> None:
