@@ -4,7 +4,7 @@
 # Tests whose tools are absent are skipped with the reason, so this never fails for a user without root.
 set -eu
 
-packages="make gcc g++ libc6-dev clang gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-riscv64-unknown-elf qemu-system-arm qemu-system-misc"
+packages="make cmake gcc g++ libc6-dev clang gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-riscv64-unknown-elf qemu-system-arm qemu-system-misc"
 # The Xtensa path: LLVM's back end and a linker.
 packages="$packages qemu-user clang-22 llvm-22 gcc-xtensa-lx106"
 
