@@ -6,6 +6,7 @@ A layer keeps from `forward` what its `backward` needs, so one backward pass fol
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,18 +23,19 @@ class Parameter:
         self.gradient: Array = np.zeros_like(self.value)
 
 
-class Layer:
+class Layer(ABC):
     """One step of a network. Layers without parameters inherit `parameters` from here."""
 
     def parameters(self) -> list[Parameter]:
         return []
 
+    @abstractmethod
     def forward(self, x: Array, training: bool) -> Array:
-        raise NotImplementedError
+        """The step's output for a batch."""
 
+    @abstractmethod
     def backward(self, gradient: Array) -> Array:
         """The gradient with respect to the input, from the one with respect to the output."""
-        raise NotImplementedError
 
 
 def he_normal(random: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Parameter:
