@@ -3,33 +3,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-
+from ..emit import environment
 from ..resources import resource
 from .info import ProjectInfo, TensorInfo
 
 
-@functools.cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("templates"), encoding="utf-8"),
-        undefined=jinja2.StrictUndefined,
-        line_statement_prefix="%%",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        newline_sequence="\n",
-        autoescape=False,
-    )
-
-
 def render(template: str, **values: Any) -> bytes:
     """The template (a path below templates/) filled with `values`, UTF-8 with LF line ends."""
-    return _environment().get_template(template).render(**values).encode("utf-8")
+    return environment().get_template(template).render(**values).encode("utf-8")
 
 
 def copy(path: str, kind: str = "templates") -> bytes:

@@ -19,7 +19,7 @@ int main(void);
 /* Initializes .data and .bss, calls main and exits. The reset code calls it with a valid stack. */
 void tinyc_start(void) __attribute__((noreturn));
 
-/* Reports a fault as "tinyc-fault cause=XXXXXXXX pc=XXXXXXXX" on the console and exits. */
+/* Reports a fault as "tinyc-fault cause=<8 hex digits> pc=<8 hex digits>" on the console and exits. */
 void tinyc_fault(uint32_t cause, uint32_t pc) __attribute__((noreturn));
 
 /* One semihosting call: operation number and its parameter block. Returns the result register. */
