@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from .graph import Graph, Layer
 from .ops import all_ops
-from .program import Program, Step
-from .select import Candidate, Limits, select
+from .program import Program, Step, Stream
+from .select import Candidate, candidates
+from .streaming.rows import streamed_inputs
+from .streaming.schedule import Schedule, calls, lead, schedule
+from .streaming.slabs import Slabs
 from .targets.cpus import Cpu
 
 #: What a build optimizes for, and the compiler flag that goes with it.
-OPTIMIZE: Mapping[str, str] = {"speed": "-O2", "balanced": "-O2", "size": "-Os"}
+OPTIMIZE: Mapping[str, str] = {"speed": "-O2", "balanced": "-O2", "ram": "-O2", "size": "-Os"}
 
 
-def lower(graph: Graph, cpu: Cpu, optimize: str = "balanced", limits: Limits = Limits()) -> Program:  # noqa: B008
-    """Kernel calls for `graph` on `cpu`, chosen for `optimize` within `limits`. Views cost no call."""
-    return assemble(graph, cpu, select(computed(graph), cpu, optimize, limits))
+def lower(graph: Graph, cpu: Cpu) -> Program:
+    """The fastest kernel calls for `graph` on `cpu`, whatever they take. Views cost no call."""
+    return assemble(graph, cpu, [candidates(layer, cpu)[0] for layer in computed(graph)])
 
 
 def computed(graph: Graph) -> list[Layer]:
@@ -30,8 +34,7 @@ def assemble(graph: Graph, cpu: Cpu, candidates: Sequence[Candidate]) -> Program
     chosen = iter(candidates)
     steps: list[Step] = []
     storage = {index: index for index in graph.inputs}
-    last_use = _last_use(graph)
-    for position, layer in enumerate(graph.layers()):
+    for layer in graph.layers():
         if all_ops()[layer.op].view:
             storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
             continue
@@ -39,37 +42,60 @@ def assemble(graph: Graph, cpu: Cpu, candidates: Sequence[Candidate]) -> Program
         step = Step(len(steps), layer, candidate.kernel, candidate.binding)
         for output in layer.node.outputs:
             storage[output] = output
-        shared = _in_place_input(step, position, storage, last_use, graph)
-        if shared is not None:
-            storage[layer.node.outputs[0]] = shared
         steps.append(step)
     return Program(graph, cpu, tuple(steps), storage)
 
 
-def _last_use(graph: Graph) -> dict[int, int]:
-    """Position of the last node that reads each tensor; graph outputs are read after the end."""
-    last: dict[int, int] = {}
-    for position, node in enumerate(graph.nodes):
-        last.update({index: position for index in node.inputs if index >= 0})
-    last.update({index: len(graph.nodes) for index in graph.outputs})
-    return last
+@dataclass(frozen=True)
+class Run:
+    """Steps from `first` on, to be computed row by row: each with its kernel's calls, `chunks` rows at a time.
+
+    `fed` is the model's input when its rows come one by one.
+    """
+
+    first: int
+    slabs: tuple[Slabs, ...]
+    chunks: tuple[int, ...]
+    fed: int | None = None
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.slabs) - 1
 
 
-def _in_place_input(
-    step: Step, position: int, storage: dict[int, int], last_use: dict[int, int], graph: Graph
-) -> int | None:
-    """The storage tensor that output 0 of `step` may overwrite: an input that nothing reads later, of at least the output's size."""
-    size = step.layer.output.bytes
-    for candidate in step.binding.in_place:
-        index = step.layer.node.inputs[candidate]
-        if index not in storage:
-            continue
-        root = storage[index]
-        aliases = [other for other, its_root in storage.items() if its_root == root]
-        others = [
-            i for k, i in enumerate(step.layer.node.inputs) if k != candidate and i in storage and storage[i] == root
-        ]
-        alive = any(last_use.get(other, -1) > position for other in aliases)
-        if not alive and not others and graph.tensors[root].bytes >= size:
-            return root
-    return None
+def streamed(program: Program, runs: Sequence[Run]) -> Program:
+    """`program` with these runs of steps computed row by row. They must not share a step."""
+    steps = list(program.steps)
+    streams = []
+    for run in sorted(runs, key=lambda run: run.first):
+        for index, slabs in enumerate(run.slabs, run.first):
+            binding = replace(
+                slabs.variants[0],
+                constants=slabs.constants,
+                scratch=slabs.scratch,
+                state=slabs.state,
+                overlap={},
+                in_place=(),
+            )
+            steps[index] = Step(index, steps[index].layer, slabs.kernel, binding, slabs.variants)
+        streams.append(_stream(run))
+    return replace(program, steps=tuple(steps), streams=tuple(streams))
+
+
+def _stream(run: Run) -> Stream:
+    layers, in_place = (tuple(slabs.layer for slabs in run.slabs), tuple(slabs.in_place for slabs in run.slabs))
+    found = schedule(layers, run.chunks, in_place, run.fed)
+    orders = [iter(slabs.order) for slabs in run.slabs]
+    kinds = tuple(next(orders[call.layer]) for call in calls(found))
+    overlap = {source: lead(found, source, _leads(run, found, kinds, source)) for source in found.sources}
+    return Stream(run.first, run.last, found, run.chunks, kinds, overlap)
+
+
+def _leads(run: Run, found: Schedule, kinds: Sequence[int], source: int) -> Iterator[int | None]:
+    """For each call, its kernel's lead over the tensor `source`; None when it reads it and must not overlap it."""
+    for call, kind in zip(calls(found), kinds, strict=True):
+        slabs = run.slabs[call.layer]
+        positions = [i for i, (tensor, _) in enumerate(call.inputs) if tensor == source]
+        own = [slabs.variants[kind].overlap.get(streamed_inputs(slabs.layer)[i]) for i in positions]
+        known = [lead for lead in own if lead is not None]
+        yield max(known, default=0) if len(known) == len(own) else None

@@ -19,7 +19,7 @@ HELPER_STACK = 128
 class Measurement:
     """Bytes as `size` prints them for the library's objects: `code` is .text, `constants` is .rodata, `data` must be 0.
 
-    `stack` bounds the stack below `<name>_run`, itself included.
+    `stack` bounds the stack below `<name>_run` (or `<name>_push_row`), itself included.
     """
 
     code: int
@@ -44,9 +44,9 @@ def measure(
 
 
 def stack_bound(objects: Objects, library: Mapping[str, bytes], name: str, kernels: Sequence[str]) -> int:
-    """Frame of `<name>_run` plus the deepest kernel: all functions of its file at once, plus the compiler's helpers."""
+    """Frames of the generated file plus the deepest kernel: all functions of its file at once, plus the compiler's helpers."""
     frames = objects.stack_usage
-    run = frames[f"{name}.c"].get(f"{name}_run", 0)
+    run = sum(frames[f"{name}.c"].values())
     deepest = max(
         (sum(frames[f"{kernel}.c"].values()) + assembly_stack(library, f"{kernel}.c") for kernel in kernels), default=0
     )

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from .plan import Arena, Buffer, allocate, check
-from .program import Program
+from .graph import short_name
+from .plan import Arena, Buffer, Overlap, allocate, check
+from .program import Program, Step
+from .streaming.rows import height, row_bytes
+from .streaming.schedule import moving
+
+#: In `MemoryMap.states`, for what survives between two rows of the input that the user gives one by one.
+FED = -1
 
 #: Alignment of every buffer in bytes: vector loads of all cores are aligned.
 ALIGNMENT = 16
@@ -22,7 +28,9 @@ class MemoryMap:
         activations: arena size of the tensors alone, without scratch, in bytes.
         tensors: storage tensor index → buffer id, for every non-constant tensor.
         scratch: step index → buffer id.
+        states: step index → buffer id, for steps whose calls share memory; FED → where an inference stands that is fed by rows.
         buffers: all buffers, by id.
+        overlaps: how far an output may reach over the input it is computed from, by buffer ids.
     """
 
     arena: Arena
@@ -30,6 +38,8 @@ class MemoryMap:
     tensors: Mapping[int, int]
     scratch: Mapping[int, int]
     buffers: tuple[Buffer, ...]
+    overlaps: tuple[Overlap, ...] = ()
+    states: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -42,6 +52,9 @@ class MemoryMap:
     def scratch_offset(self, step: int) -> int:
         return self.arena.offsets[self.scratch[step]]
 
+    def state_offset(self, step: int) -> int:
+        return self.arena.offsets[self.states[step]]
+
     @property
     def rows(self) -> list[tuple[int, Buffer]]:
         """(offset, buffer) in order of offset, for the memory-map comment."""
@@ -51,29 +64,144 @@ class MemoryMap:
 
 
 def plan_memory(program: Program) -> MemoryMap:
-    """Places all tensors and scratch of `program`. Inputs live from the start, outputs to the end."""
-    roots = sorted(set(program.storage.values()))
-    end = max(len(program.steps) - 1, 0)
-    buffers: list[Buffer] = []
-    ids: dict[int, int] = {}
-    for root in roots:
-        uses = list(program.tensor_steps(root))
-        members = {tensor for tensor, its_root in program.storage.items() if its_root == root}
-        if members & set(program.graph.inputs):
-            uses.append(0)
-        if members & set(program.graph.outputs):
-            uses.append(end)
-        ids[root] = len(buffers)
-        size = max(program.tensor(tensor).bytes for tensor in members)
-        buffers.append(Buffer(len(buffers), size, min(uses), max(uses), program.tensor(root).name))
-    activations = allocate(buffers, ALIGNMENT)
-    scratch: dict[int, int] = {}
+    """Places all tensors and scratch of `program`. Inputs live from the start, outputs to the end.
+
+    The steps of a stream are one step for the plan, the last one: everything that they use lives through all of it.
+    """
+    found = _planned(program, frozenset())
+    apart: frozenset[int] = frozenset()
     for step in program.steps:
-        if step.binding.scratch:
-            scratch[step.index] = len(buffers)
-            label = f"scratch of {step.kernel.function}"
-            buffers.append(Buffer(len(buffers), step.binding.scratch, step.index, step.index, label))
-    arena = allocate(buffers, ALIGNMENT) if scratch else activations
-    check(arena, buffers)
-    tensors = {tensor: ids[root] for tensor, root in program.storage.items()}
-    return MemoryMap(arena, activations, tensors, scratch, tuple(buffers))
+        # Working in place fixes the distance of two tensors, which may be in the way of others.
+        if found.size <= found.arena.lower_bound or not step.binding.in_place:
+            continue
+        other = _planned(program, apart | {step.index})
+        if other.size < found.size:
+            found, apart = other, apart | {step.index}
+    return found
+
+
+def _planned(program: Program, apart: frozenset[int]) -> MemoryMap:
+    """The plan in which the steps of `apart` do not work in place."""
+    plan = _Plan(program, apart)
+    overlaps = tuple(plan.overlaps())
+    tensors = len(plan.buffers)
+    scratch, states = plan.add_scratch()
+    arena = allocate(plan.buffers, ALIGNMENT, overlaps=overlaps)
+    check(arena, plan.buffers, overlaps)
+    activations = allocate(plan.buffers[:tensors], ALIGNMENT, overlaps=overlaps) if scratch or states else arena
+    ids = {tensor: plan.ids[root] for tensor, root in plan.homes.items()}
+    return MemoryMap(arena, activations, ids, scratch, tuple(plan.buffers), overlaps, states)
+
+
+class _Plan:
+    """The buffers of a program."""
+
+    def __init__(self, program: Program, apart: frozenset[int]) -> None:
+        self.program = program
+        self.buffers: list[Buffer] = []
+        self.ids: dict[int, int] = {}
+        self.windows = {tensor: stream for stream in program.streams for tensor in stream.schedule.capacity}
+        self.homes = {tensor: self._home(root) for tensor, root in program.storage.items()}
+        self.kept = {self.homes[index] for index in program.graph.outputs if index in self.homes}
+        for step in program.steps:
+            if step.index not in apart:
+                self._join_in_place(step)
+        for root in sorted(set(self.homes.values())):
+            self._add_tensor(root)
+
+    def _home(self, root: int) -> int:
+        for stream in self.program.streams:
+            root = stream.schedule.home(root)
+        return root
+
+    def _join_in_place(self, step: Step) -> None:
+        """Puts the output of `step` where an input is that nothing reads afterwards, if the kernel works at the same address."""
+        inputs, output = step.layer.node.inputs, step.layer.node.outputs[0]
+        if self.program.stream_of(step.index) is not None:
+            return
+        for position in step.binding.in_place:
+            root = self.homes.get(inputs[position])
+            members = {tensor for tensor, its_root in self.homes.items() if its_root == root}
+            later = [s for s in self.program.steps if s.index > step.index and members & set(s.layer.node.inputs)]
+            others = [i for k, i in enumerate(inputs) if k != position and i in members]
+            fits = root is not None and self.program.tensor(root).bytes >= step.layer.output.bytes
+            if root is not None and fits and root not in self.kept and not later and not others:
+                moved = self.homes[output]
+                self.homes.update({tensor: root for tensor, home in self.homes.items() if home == moved})
+                self.kept = {root if home == moved else home for home in self.kept}
+                return
+
+    def _time(self, step: int) -> int:
+        stream = self.program.stream_of(step)
+        return step if stream is None else stream.last
+
+    def _add_tensor(self, root: int) -> None:
+        graph = self.program.graph
+        members = {tensor for tensor, its_root in self.homes.items() if its_root == root}
+        uses = [
+            self._time(step.index)
+            for step in self.program.steps
+            if members & {*step.layer.node.inputs, *step.layer.node.outputs}
+        ]
+        if members & set(graph.inputs):
+            uses.append(self._time(0))
+        if members & set(graph.outputs):
+            uses.append(max(len(self.program.steps) - 1, 0))
+        tensor = graph.tensors[root]
+        size, label = max(graph.tensors[member].bytes for member in members), tensor.name
+        if root in self.windows:
+            rows = self.windows[root].schedule.capacity[root]
+            size, label = rows * row_bytes(tensor), f"{rows} of {height(tensor)} rows of {short_name(tensor.name)}"
+        self.ids[root] = self._add(size, min(uses), max(uses), label)
+
+    def _add(self, size: int, first: int, last: int, label: str) -> int:
+        self.buffers.append(Buffer(len(self.buffers), size, first, last, label))
+        return len(self.buffers) - 1
+
+    def add_scratch(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Buffers for the scratch and the state of every step, by step. The steps of a stream take turns with the scratch."""
+        scratch: dict[int, int] = {}
+        states: dict[int, int] = {}
+        for step in self.program.steps:
+            stream = self.program.stream_of(step.index)
+            needed, time = step.binding.scratch, self._time(step.index)
+            if stream is not None:
+                needed = max(s.binding.scratch for s in self.program.steps[stream.first : stream.last + 1])
+            if needed and stream is not None and step.index > stream.first:
+                scratch[step.index] = scratch[stream.first]
+            elif needed:
+                name = f"scratch of {step.kernel.function}" if stream is None else "scratch"
+                scratch[step.index] = self._add(needed, time, time, name)
+            if step.binding.state:
+                label = f"sums of {short_name(step.layer.output.name)}"
+                states[step.index] = self._add(step.binding.state, time, time, label)
+        for stream in self.program.streams:
+            if stream.schedule.fed is not None:
+                size = 4 * (1 + len(moving(stream.schedule)))
+                states[FED] = self._add(size, 0, max(len(self.program.steps) - 1, 0), "position in the input")
+        return scratch, states
+
+    def overlaps(self) -> Iterator[Overlap]:
+        """The inputs that an output may reach over: those that nothing reads afterwards."""
+        for step in self.program.steps:
+            stream = self.program.stream_of(step.index)
+            if stream is not None:
+                if stream.last == step.index:
+                    leads = {tensor: [lead] for tensor, lead in stream.overlap.items()}
+                    yield from self._over(step.index, stream.schedule.output, leads)
+                continue
+            found: dict[int, list[int | None]] = {}
+            for position, index in enumerate(step.layer.node.inputs):
+                if index in self.homes:
+                    found.setdefault(index, []).append(step.binding.overlap.get(position))
+            yield from self._over(step.index, step.layer.node.outputs[0], found)
+
+    def _over(self, time: int, output: int, leads: Mapping[int, Sequence[int | None]]) -> Iterator[Overlap]:
+        found: dict[int, list[int | None]] = {}
+        for tensor, values in leads.items():
+            found.setdefault(self.homes[tensor], []).extend(values)
+        for root, values in found.items():
+            known = [lead for lead in values if lead is not None]
+            buffer = self.buffers[self.ids[root]]
+            if root not in self.kept and len(known) == len(values) and buffer.last == time:
+                yield Overlap(self.ids[self.homes[output]], buffer.id, max(known))

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import __version__, reference
 from .boards import Board, load_board
+from .choose import Limits, choose
 from .dump import graph_text, plan_text, program_text
 from .emit import Port, emit, ports
 from .errors import ModelError, ToolError, UsageError, suggestion
@@ -26,9 +27,11 @@ from .passes import run_passes
 from .plan import Arena
 from .program import Program
 from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
-from .report import Budget, Flash, LayerRow, Report, Stack, check_fit, fit, layer_rows, ram
-from .select import Limits
-from .targets.cpus import Cpu, find_cpu
+from .report import Flash, LayerRow, Report, Stack, layer_rows, needs, ram, stream_rows
+from .report.fit import Budget, check_fit, fit
+from .report.html import PAGE, page
+from .report.plan import plan
+from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, run_image, verify
 from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
@@ -40,7 +43,7 @@ VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
 class Options:
     """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones.
 
-    `profile` asks for the estimate of cycles too.
+    `profile` asks for the estimate of cycles too. With `stream_input` the input's rows come one by one.
     """
 
     board: str
@@ -57,6 +60,7 @@ class Options:
     flash_budget: int | None = None
     ram_budget: int | None = None
     profile: bool = False
+    stream_input: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +116,10 @@ def compile_model(
     budget = Budget(options.flash_budget or board.flash_bytes, options.ram_budget or board.ram_bytes)
     built = _build_within(graph, board, name, options, budget, progress)
     program, memory, library = built.program, built.memory, built.library
-    rows, ram_figures = layer_rows(program), ram(program, memory)
+    rows = layer_rows(program, memory)
     flash, stack = _figures(rows, built.measurement)
-    check_fit(board, rows, ram_figures, flash, stack, budget)
+    needed = needs(memory, flash, stack)
+    check_fit(board, program, memory, options.optimize, needed, budget)
     info = _project(name, graph, board, memory, Path(model).name, options)
     files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": data}
     if options.verify == "renode":
@@ -135,17 +140,19 @@ def compile_model(
         format=kind,
         seed=options.seed,
         macs=sum(row.macs for row in rows),
-        layers=layer_rows(program, instructions, cycles),
-        ram=ram_figures,
+        layers=layer_rows(program, memory, instructions, cycles),
+        streams=stream_rows(program),
+        ram=ram(program, memory),
+        plan=plan(program, memory),
         flash=flash,
         stack=replace(stack, measured=measured),
-        fit=fit(
-            board, flash.total if flash.total is not None else flash.constants, ram_figures.arena + (stack.bound or 0)
-        ),
+        fit=fit(board, needed),
         verification=tuple(engines),
         not_verified=not_verified,
-        files=manifest(files),
+        files={},
     )
+    files[PAGE] = page(report).encode()
+    report = replace(report, files=manifest(files))
     files[REPORT] = (json.dumps(report.to_json(), indent=2) + "\n").encode()
     return Compilation(name, graph, program, memory, library, files, report)
 
@@ -169,10 +176,10 @@ def _build_within(
     left, cpu = budget, find_cpu(board.cpu)
     for attempt in (1, 2, 3):
         progress("choosing kernels and planning memory")
-        program, memory = lower_within(graph, cpu, options.optimize, left)
-        rows = layer_rows(program)
-        nothing_measured = Flash(sum(row.constants for row in rows)), Stack()
-        check_fit(board, rows, ram(program, memory), *nothing_measured, budget)
+        chosen = choose(graph, cpu, options.optimize, Limits(left.flash, left.ram), options.stream_input)
+        program, memory = chosen.program, chosen.memory
+        figures = _figures(layer_rows(program, memory), None)
+        check_fit(board, program, memory, options.optimize, needs(memory, *figures), budget)
         progress("writing C")
         library = emit(program, memory, name, options.optimize)
         measurement = _measurement(library, program, name, options, progress)
@@ -184,18 +191,6 @@ def _build_within(
             break
         left = Budget(left.flash - max(over_flash, 0), left.ram - max(over_ram, 0))
     return _Built(program, memory, library, measurement)
-
-
-def lower_within(graph: Graph, cpu: Cpu, optimize: str, budget: Budget) -> tuple[Program, MemoryMap]:
-    """The fastest program of the goal whose arena is within the budget; the one with the least scratch when none is."""
-    limits = Limits(flash=budget.flash)
-    while True:
-        program = lower(graph, cpu, optimize, limits)
-        memory = plan_memory(program)
-        largest = max((step.binding.scratch for step in program.steps), default=0)
-        if memory.size <= budget.ram or largest == 0 or (limits.scratch is not None and largest > limits.scratch):
-            return program, memory
-        limits = replace(limits, scratch=largest - 1)
 
 
 def _check_options(options: Options) -> None:
@@ -292,6 +287,7 @@ def _project(
         optimize=OPTIMIZE[options.optimize],
         labels=graph.labels,
         vectors=(Vector(_bytes(inputs), _bytes(results), options.seed),),
+        stream_input=options.stream_input,
     )
 
 
@@ -373,5 +369,7 @@ def dump(model: Path, options: Options, stage: str) -> str:
     graph = run_passes(from_bytes(read_model(model), model.name))
     if stage == "graph":
         return graph_text(graph)
-    program = lower(graph, find_cpu(load_board(options.board).cpu), options.optimize)
-    return program_text(program) if stage == "program" else plan_text(plan_memory(program))
+    board = load_board(options.board)
+    limits = Limits(options.flash_budget or board.flash_bytes, options.ram_budget or board.ram_bytes)
+    chosen = choose(graph, find_cpu(board.cpu), options.optimize, limits, options.stream_input)
+    return program_text(chosen.program) if stage == "program" else plan_text(chosen.memory)

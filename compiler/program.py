@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .graph import Array, Graph, Layer, Tensor
+from .streaming.schedule import Schedule, calls
 
 if TYPE_CHECKING:
     from .targets import Kernel
@@ -57,7 +58,12 @@ class Scalar:
     value: int
 
 
-Argument = Input | InputArray | Output | Table | ParamsPointer | Scratch | Scalar
+@dataclass(frozen=True)
+class State:
+    """Argument: pointer to the step's memory that survives from one of its calls to the next (row streaming), 16-byte aligned."""
+
+
+Argument = Input | InputArray | Output | Table | ParamsPointer | Scratch | State | Scalar
 
 #: A value of a parameter struct's field: integer, float (emitted as an exact float literal), table pointer or fixed array.
 Value = int | float | Table | tuple[int, ...]
@@ -89,13 +95,18 @@ class Binding:
         params: the parameter struct that `ParamsPointer` refers to, if any.
         constants: tables packed at build time.
         scratch: bytes of scratch memory.
-        in_place: positions of inputs whose memory may also be the memory of output 0 (same address).
+        state: bytes of memory that survives from call to call of a step that is computed row by row.
+        overlap: input position → lead: output 0 may reach over that input's memory when it starts at least `lead` bytes before
+            the input; 0 means that it may start at the same address or before. Inputs that are not listed stay apart from the output.
+        in_place: positions of inputs over which output 0 may lie at the same address, and at no other one that overlaps them.
     """
 
     args: tuple[Argument, ...]
     params: Params | None = None
     constants: tuple[Constant, ...] = ()
     scratch: int = 0
+    state: int = 0
+    overlap: Mapping[int, int] = field(default_factory=dict)
     in_place: tuple[int, ...] = ()
 
     def passed(self, layer: Layer) -> tuple[int, ...]:
@@ -111,12 +122,17 @@ class Binding:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One kernel call of a program."""
+    """One layer of a program: a kernel call, or the calls that compute it some rows at a time.
+
+    In the latter case, `variants` are the different calls, and `binding` stands for all of them: it has all their tables, and the
+    most scratch and state that one needs.
+    """
 
     index: int
     layer: Layer
     kernel: Kernel
     binding: Binding
+    variants: tuple[Binding, ...] = ()
 
     def passed_inputs(self) -> tuple[int, ...]:
         """Positions of the inputs that the call points to, absent ones left out."""
@@ -129,33 +145,65 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Stream:
+    """Consecutive steps that are computed together, some rows at a time.
+
+    Attributes:
+        first, last: indices of the steps.
+        schedule: the order of the calls; its layers are those of the steps.
+        chunks: rows that each step computes per call.
+        kinds: for each call of the schedule in order, which of its step's variants it is.
+        overlap: tensor read from outside → lead of the last step's output over it, as in `Binding.overlap`.
+    """
+
+    first: int
+    last: int
+    schedule: Schedule
+    chunks: tuple[int, ...]
+    kinds: tuple[int, ...]
+    overlap: Mapping[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """A network as kernel calls in order.
 
-    `storage` maps every non-constant tensor index to the tensor whose memory holds its bytes: itself, or the input of a view or
-    of an in-place step.
+    `streams` are the runs of steps that are computed row by row, in order.
+
+    `storage` maps every non-constant tensor index to the tensor whose memory holds its bytes: itself, or the input of a view.
     """
 
     graph: Graph
     cpu: Cpu
     steps: tuple[Step, ...]
     storage: Mapping[int, int]
+    streams: tuple[Stream, ...] = ()
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """The step of each kernel call, in the order of the calls."""
+        found: list[int] = []
+        for step in self.steps:
+            stream = self.stream_of(step.index)
+            if stream is None:
+                found.append(step.index)
+            elif stream.first == step.index:
+                found += [stream.first + call.layer for call in calls(stream.schedule)]
+        return tuple(found)
+
+    def stream_of(self, step: int) -> Stream | None:
+        """The stream that computes this step, if any."""
+        return next((stream for stream in self.streams if stream.first <= step <= stream.last), None)
+
+    @property
+    def fed(self) -> int | None:
+        """The input whose rows come one by one, if it does."""
+        return self.streams[0].schedule.fed if self.streams else None
 
     @property
     def portable(self) -> bool:
         """Whether every kernel is plain C that any core, and this computer, can run."""
         return all(step.kernel.isa == "generic" for step in self.steps)
-
-    def tensor_steps(self, root: int) -> Sequence[int]:
-        """The steps that read or write memory of storage tensor `root`."""
-        return [
-            step.index
-            for step in self.steps
-            if any(
-                i in self.storage and self.storage[i] == root
-                for i in (*step.layer.node.inputs, *step.layer.node.outputs)
-            )
-        ]
 
     def tensor(self, index: int) -> Tensor:
         return self.graph.tensors[index]

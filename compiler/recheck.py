@@ -11,18 +11,20 @@ from typing import Any
 
 from . import __version__, reference
 from .boards import load_board
+from .choose import choose
 from .emit import emit
 from .errors import ModelError, ToolError, UsageError
-from .graph import Array
+from .graph import Array, Graph
 from .importers.tflite import from_bytes, read_model
-from .lower import OPTIMIZE, assemble, computed, lower
+from .lower import OPTIMIZE, Run, assemble, computed, streamed
 from .memory import plan_memory
 from .output import REPORT
 from .passes import run_passes
 from .pipeline import model_name
 from .program import Program
 from .select import candidates
-from .targets.cpus import find_cpu
+from .streaming.slabs import choices
+from .targets.cpus import Cpu, find_cpu
 from .verification import EngineResult, choose_engines, verify
 from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
@@ -112,15 +114,18 @@ def open_subject(target: Path, board: str | None) -> Subject:
 def _from_model(model: Path, board: str | None) -> Subject:
     graph = run_passes(from_bytes(read_model(model), model.name))
     name = model_name(None, model)
-    program = lower(graph, find_cpu(load_board(board or "host").cpu))
-    return Subject(name, program, emit(program, plan_memory(program), name), OPTIMIZE["balanced"])
+    chosen = choose(graph, find_cpu(load_board(board or "host").cpu), "balanced")
+    return Subject(name, chosen.program, emit(chosen.program, chosen.memory, name), OPTIMIZE["balanced"])
 
 
 def _report(folder: Path) -> dict[str, Any]:
     """report.json of a build; ModelError when there is none."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return {key: report[key] for key in ("name", "format", "optimize", "board", "seed", "cpu", "layers", "tinyc")}
+        return {
+            key: report[key]
+            for key in ("name", "format", "optimize", "board", "seed", "cpu", "layers", "streams", "tinyc")
+        }
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
@@ -132,29 +137,53 @@ def _from_folder(folder: Path) -> Subject:
     try:
         name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
         flag = OPTIMIZE[optimize]
-        cpu, kernels, version = (
-            find_cpu(str(report["cpu"])),
-            [row["kernel"] for row in report["layers"]],
-            str(report["tinyc"]),
-        )
+        cpu, version = find_cpu(str(report["cpu"])), str(report["tinyc"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
             str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
         ) from None
     source = folder / (f"{name}.tflite" if kind == "c" else f"model/{name}.tflite")
     graph = run_passes(from_bytes(read_model(source), source.name))
-    named = [
-        [candidate for candidate in candidates(layer, cpu) if candidate.kernel.function == kernel]
-        for layer, kernel in zip(computed(graph), kernels, strict=False)
-    ]
-    if len(kernels) != len(computed(graph)) or not all(named):
+    program = _rebuilt(graph, cpu, report)
+    if program is None:
         raise ModelError(
             str(folder),
             f"was built by tinyc {version}, whose kernels differ from those of tinyc {__version__}",
             hint="build it again with this version, or verify it with the version that built it",
         )
-    program = assemble(graph, cpu, [matches[0] for matches in named])
     return Subject(name, program, read_library(folder, name, emit(program, plan_memory(program), name)), flag)
+
+
+def _rebuilt(graph: Graph, cpu: Cpu, report: Mapping[str, Any]) -> Program | None:
+    """The program that a report tells of; None when this version has no such kernels."""
+    layers, rows = computed(graph), report["layers"]
+    if len(rows) != len(layers):
+        return None
+    runs = []
+    streamed_layers: set[int] = set()
+    for stream in report["streams"]:
+        steps = range(stream["first"], stream["last"] + 1)
+        named = [
+            [s for s in choices(layers[n], chunk, cpu) if (s.kernel.function, s.scratch) == _kernel(rows[n])]
+            for n, chunk in zip(steps, stream["rows"], strict=True)
+        ]
+        if not all(named):
+            return None
+        fed = graph.inputs[0] if stream["fed"] else None
+        runs.append(Run(steps.start, tuple(found[0] for found in named), tuple(stream["rows"]), fed))
+        streamed_layers.update(steps)
+    chosen = []
+    for n, layer in enumerate(layers):
+        found = candidates(layer, cpu)
+        fitting = [c for c in found if (c.kernel.function, c.binding.scratch) == _kernel(rows[n])]
+        if not fitting and n not in streamed_layers:
+            return None
+        chosen.append((fitting or found)[0])
+    return streamed(assemble(graph, cpu, chosen), runs)
+
+
+def _kernel(row: Mapping[str, Any]) -> tuple[str, int]:
+    return str(row["kernel"]), int(row["scratch"])
 
 
 def read_library(folder: Path, name: str, expected: Iterable[str]) -> dict[str, bytes]:

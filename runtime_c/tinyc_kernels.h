@@ -62,12 +62,16 @@ typedef struct {
 void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                               int8_t *output);
 
-/* FULLY_CONNECTED with filter zero point 0 for cores with the DSP extension, one row at a time. `stream` is that of tinyc_conv_1x1_s8_dsp
- * with the depth padded with zeros to a multiple of 8.
- * scratch: 2 * (input_depth rounded up to 8) + 4 bytes; 4-byte aligned. */
+/* FULLY_CONNECTED with filter zero point 0 for cores with the DSP extension, one row at a time. `widened` inputs of the row are copied to
+ * scratch as halfwords: with n = widened rounded down to a multiple of 8, the first n and the last widened - n. Those between them, a
+ * multiple of 4, are widened each time that they are used. `stream` is that of tinyc_conv_1x1_s8_dsp over k in this order: the inputs
+ * between, the first n, the last, zeros up to a multiple of 8.
+ * scratch: 2 * (widened rounded up to 8) + 4 bytes; 4-byte aligned.
+ * The output may reach over the row's inputs that are copied. */
 typedef struct {
     int32_t batches;         /* rows, >= 1 */
     int32_t input_depth;     /* >= 1 */
+    int32_t widened;         /* 1 to input_depth; input_depth - widened is a multiple of 4 */
     int32_t output_depth;    /* >= 1 */
     int32_t activation_min;  /* -128 to 127 */
     int32_t activation_max;
@@ -125,7 +129,8 @@ void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t
  * With `relu`, for layers whose activation_min is at least the output zero point: multiplier, 2^(j - 1 + e) + 2^(j - 1) + (output zero
  *     point << (e + j)), e + j; j = 1 for even channels, 7 for odd ones. Exact while |accumulator| < 2^29, and < 2^23 for odd channels.
  * A channel whose output is the same for every input has weights and a multiplier of 0, and the output in the rounding term.
- * scratch: 4 * (input_depth rounded down to 4) + 8 bytes, and another 24 where input_depth is no multiple of 4; 4-byte aligned. */
+ * scratch: 4 * (input_depth rounded down to 4) + 8 bytes, and another 24 where input_depth is no multiple of 4; 4-byte aligned.
+ * The output may reach over the input: pixels are done in order, two at a time, and copied to scratch before. */
 typedef struct {
     int32_t pixels;          /* batches * height * width, >= 1 */
     int32_t input_depth;     /* >= 1 */
@@ -145,6 +150,7 @@ void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t
  * filter row; no columns when dilation_width is not 1.
  * scratch: filter_height * whole * 4 + (filter_height * rest rounded up to 4) * 6 + 8 bytes, whole and rest of a filter row as above; plus
  * 2 * (filter_height * filter_width * input_depth rounded up to 4) when there are other outputs than those inside. 4-byte aligned.
+ * The output may reach over the input: pixels are done in order, two at a time, and their patches are copied to scratch before.
  *
  * tinyc_conv_3x3_winograd_s8_dsp: 3x3, strides and dilations 1, input_depth and output_depth multiples of 4, by Winograd's algorithm
  * F(2x2, 3x3) in integers. Outputs are computed in tiles of 2x2; in `params` they are the outputs, their input the patches: filter_height,
@@ -152,7 +158,8 @@ void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t
  * channels, for each of the 16 places of the transformed filter (2G) g (2G)t, for each four input channels: halfwords of channels (0, 2)
  * for output channels 0 to 3, then of (1, 3); then 4 * 4 words: multiplier, rounding term and right shift as above, and the bias, with the
  * input offset folded in, times 4. Exact while |accumulator| < 2^29.
- * scratch: 64 * input_depth + 512 bytes, plus 16 * input_depth when there are other tiles than those inside. 4-byte aligned. */
+ * scratch: 64 * input_depth + 512 bytes, plus 16 * input_depth when there are other tiles than those inside. 4-byte aligned.
+ * The output may reach over the input: tiles are done in order, two at a time, and their inputs are in scratch before. */
 typedef struct {
     int32_t batches;
     int32_t input_height;
@@ -230,11 +237,12 @@ void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, const int8_t *
  *     sums and bias are times 2^k, |sum| < 2^(31 - k), and an output is (sum * multiplier / 2^32 + rounding) / 2^10, each rounded down.
  * tinyc_depthwise_3x3_s8_dsp: 3x3. Free bytes: 1, the right shift e = 1 to 22, any; sums and bias are doubled, |sum| < 2^30.
  *     Both: stride_columns 1 or 2.
+ * tinyc_depthwise_3x3_pairs_relu_s8_dsp, tinyc_depthwise_3x3_pairs_s8_dsp: the same with two channels at a time, in half the scratch.
  * tinyc_depthwise_s8_dsp: any filter of up to 16 columns (15 at stride 1), any stride. Instead of the weights in words: steps * 2 bytes for
  *     each filter line, the last perhaps 0, where steps = filter_columns / 2 + 1 at stride 1, else (filter_columns + 1) / 2; then the right
  *     shift e, then up to three bytes; sums and bias as before. All its planes are side by side.
- * scratch: buffer_lines * plane_pitch * 4 / planes_per_pitch bytes, for tinyc_depthwise_s8_dsp another filter_lines * steps * 8 (stride 1)
- * or * 4. In place when input and output are of the same shape. */
+ * scratch: buffer_lines * plane_pitch * 4 (pairs: 2) / planes_per_pitch bytes, for tinyc_depthwise_s8_dsp another filter_lines * steps * 8
+ * (stride 1) or * 4. In place when input and output are of the same shape, at the same address only. */
 typedef struct {
     int32_t batches;
     int32_t channels;           /* of the input */
@@ -258,7 +266,7 @@ typedef struct {
     int32_t band;               /* output lines between two transpositions, >= 1 */
     int32_t buffer_lines;       /* lines of a plane: (band - 1) * stride_lines + filter_lines */
     int32_t plane_words;        /* of a line of a plane, padding included */
-    int32_t plane_pitch;        /* bytes from a line to the next; 3x3: 256 */
+    int32_t plane_pitch;        /* bytes from a line to the next; 3x3: 256, pairs: 112 */
     int32_t planes_per_pitch;   /* planes side by side: 1, 2 or 4 */
     int32_t entry;              /* what a line begins with: see tinyc_planes_dsp.h; -1: channels are transposed one by one */
     int32_t quads;
@@ -274,8 +282,28 @@ void tinyc_depthwise_3x3_relu_s8_dsp(const tinyc_depthwise_dsp_params *params, c
                                      int8_t *output, void *scratch);
 void tinyc_depthwise_3x3_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
                                 void *scratch);
+void tinyc_depthwise_3x3_pairs_relu_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records,
+                                           int8_t *output, void *scratch);
+void tinyc_depthwise_3x3_pairs_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records,
+                                      int8_t *output, void *scratch);
 void tinyc_depthwise_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
                             void *scratch);
+
+/* DEPTHWISE_CONV_2D with one output channel per input channel, for cores with the DSP extension, straight from the input: pixel after
+ * pixel, four channels at a time. output_depth is input_depth; inside_*: output rows and columns whose windows are inside of the image.
+ * `records` is packed at build time (compiler/targets/cortex_m_dsp/_direct.py), taps in the order of the filter, at least two (the second
+ * of a 1x1 filter has weights of 0): per four channels, the last padded with zeros,
+ *     4 words: bias of each channel, with the input offset folded in;
+ *     for each two taps 4 words: their weights of channel 0, 1, 2, 3, in halfwords; of a last single tap the weights of channels (0, 2),
+ *         then (1, 3);
+ *     with `relu`, for layers whose activation_min is at least the output zero point: multiplier of channel 0, 1, rounding term of 0, 1,
+ *         the same for 2 and 3; sums, weights and bias are times 2^k as in tinyc_depthwise_3x3_relu_s8_dsp;
+ *     else of each channel multiplier, rounding term (1 << (e - 1)) + (output zero point << e), right shift e; sums are doubled.
+ * scratch, 4-byte aligned: 4 bytes per tap and another input_depth where there are other outputs than those inside; none for 3x3 where
+ * there are none. Where input_depth is no multiple of 4, always 4 bytes per tap, and another 4 + 4 per tap.
+ * The output may reach over the input: channels of a pixel are read before they are written, and pixels are done in order. */
+void tinyc_depthwise_direct_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
+                                   void *scratch);
 
 /* CONV_2D with a 3x3 filter, one group, both strides 1 or both 2, no dilation and at least four output columns, for Helium. `stream` is
  * packed at build time (compiler/targets/cortex_m_mve/_taps.py): per four output channels, the last four padded with zeros, first channels
@@ -455,7 +483,7 @@ void tinyc_conv_2d_s8_xtensa(const tinyc_conv_2d_patches_params *params, const i
  *   Xtensa (compiler/targets/xtensa/fully_connected.py), per unit: its weights as bytes in the order of k, padded with zeros to a multiple
  *     of 4, 128 added to those with even k; its start value, for inputs of odd k that have 128 added.
  * `scaling` is multiplier, rounding and shift as above, for each unit or once for all.
- * scratch (Xtensa): 2 * (input_depth rounded up to 4) + 4 + 4 * output_depth bytes. */
+ * Xtensa takes `block` units and `segment` inputs of a row at a time; scratch: 2 * segment + 4 + 4 * block bytes. */
 typedef struct {
     int32_t batches;         /* rows */
     int32_t input_depth;
@@ -465,6 +493,8 @@ typedef struct {
     int32_t sum_shift;       /* RV32: 1 to 11; Xtensa: 8 */
     int32_t negative;        /* minus one unit of TFLite's product; 0 when activation_min is the output zero point */
     int32_t scaling_step;    /* words of `scaling` per unit: 3, or 0 */
+    int32_t segment;         /* Xtensa: a multiple of 4 */
+    int32_t block;           /* Xtensa: >= 1 */
 } tinyc_fully_connected_units_params;
 
 void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_units_params *params, const int8_t *input, const int32_t *stream,
@@ -494,7 +524,7 @@ typedef struct {
     int32_t output_place_step;
     int32_t pad_lines;         /* lines before the first of the image, >= 0 */
     int32_t pad_places;
-    int32_t band;              /* RV32: output lines of a band */
+    int32_t band;              /* output lines of a band; Xtensa, stride 1: even, or all */
     int32_t input_zero_point;
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
@@ -653,6 +683,81 @@ typedef struct {
 void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_armv6m_params *params, const int8_t *input, const int32_t *stream,
                                      int8_t *output);
 
+/* ---- For the smallest flash: CONV_2D, FULLY_CONNECTED, DEPTHWISE_CONV_2D --------------------------------------------- */
+
+/* Each weight is stored once, as a byte, and 6 or 8 bytes per channel. An output is
+ *     clamp(((floor((sum * scale + 2^31) / 2^32) + (that < 0 ? -1 : 0)) >> (shift + (scale & shift_mask))) + rounding) >> 1)
+ * with sum = bias + sum of (input + input_offset) * weight. A word `scale` of 2^31 to 2^32 - 1 is twice TFLite's multiplier with the lowest bits
+ * replaced by the channel's shift; compiler/targets/cortex_m_dsp/_compact.py has proved that no sum in reach gives another output for it.
+ * Output pixels are computed in order of memory; how far the output may reach over the input is computed by the bindings. */
+
+/* CONV_2D without groups, DEPTHWISE_CONV_2D with one input channel, and FULLY_CONNECTED with filter zero point 0 and its rows as pixels, for
+ * cores with the DSP extension. A patch has filter_height * filter_width * input_depth values k in this order, of each four channels
+ * 0, 2, 1, 3 where the depth is a multiple of four; they are rounded up to a multiple of 8, with weights of 0.
+ * `stream`: for each output channel in order, its scale unless all have the same. A scale of 0 or more is the output of a channel that is
+ * constant. Behind it, for the first, third, ... of the others: its bias and that of the next such channel, two halfwords, or -32768, 0 and
+ * two words; then a halfword per k, the next channel's weight * 256 + its own.
+ * Ranges: |sum| < 2^30, and < 2^23 for the second, fourth, ... of the channels that are not constant.
+ * scratch: 4 * patch_words bytes; 4-byte aligned. */
+typedef struct {
+    const int32_t *stream;
+    int32_t scale;            /* of all channels, or 0 */
+    int16_t batches;          /* sizes are 1 to 32767 */
+    int16_t input_height;
+    int16_t input_width;
+    int16_t input_depth;
+    int16_t output_height;
+    int16_t output_width;
+    int16_t output_depth;
+    int16_t patch_words;      /* values of a patch / 2, a multiple of 4 */
+    int16_t input_offset;     /* -input zero point */
+    int16_t rounding;         /* 2 * output zero point + 1 */
+    uint8_t filter_height;
+    uint8_t filter_width;
+    uint8_t stride_height;
+    uint8_t stride_width;
+    uint8_t dilation_height;
+    uint8_t dilation_width;
+    uint8_t pad_height;       /* rows before the first of the image */
+    uint8_t pad_width;
+    uint8_t shift;            /* shift + shift_mask <= 31 */
+    uint8_t shift_mask;       /* 0, 1, 3, 7, 15 or 31 */
+    int8_t activation_min;
+    int8_t activation_max;
+} tinyc_conv_2d_compact_dsp_params;
+
+void tinyc_conv_2d_compact_s8_dsp(const tinyc_conv_2d_compact_dsp_params *params, const int8_t *input, int8_t *output, void *scratch);
+
+/* DEPTHWISE_CONV_2D with depth multiplier 1 and at least four channels, for cores with the DSP extension.
+ * `stream`: per four channels, the last of them overlapping those before where the depth is no multiple of four: four biases, halfwords, or
+ * -32768, 0, 0, 0 and words; per tap four weights; four scales.
+ * No scratch. */
+typedef struct {
+    const int32_t *stream;
+    int16_t batches;          /* as above */
+    int16_t input_height;
+    int16_t input_width;
+    int16_t depth;
+    int16_t output_height;
+    int16_t output_width;
+    int16_t input_offset;
+    int16_t rounding;
+    uint8_t filter_height;
+    uint8_t filter_width;
+    uint8_t stride_height;
+    uint8_t stride_width;
+    uint8_t dilation_height;
+    uint8_t dilation_width;
+    uint8_t pad_height;
+    uint8_t pad_width;
+    uint8_t shift;
+    uint8_t shift_mask;
+    int8_t activation_min;
+    int8_t activation_max;
+} tinyc_depthwise_compact_dsp_params;
+
+void tinyc_depthwise_compact_s8_dsp(const tinyc_depthwise_compact_dsp_params *params, const int8_t *input, int8_t *output);
+
 /* ---- AVERAGE_POOL_2D, MAX_POOL_2D ----------------------------------------------------------------------------------- */
 
 /* output[b][y][x][c] = clamp(mean or maximum of input[b][y * stride_height - pad_height + ky][x * stride_width - pad_width + kx][c]
@@ -676,9 +781,24 @@ typedef struct {
 } tinyc_pool_2d_params;
 
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
+
+/* The mean of a whole image whose rows come in several calls, in order: each adds its pixels to the sums in `state`, one int32_t per
+ * channel, which must keep its content from the first call to the last. */
+typedef struct {
+    int32_t depth;
+    int32_t pixels;         /* of this call */
+    int32_t count;          /* pixels of the image, 1 to 8388608 */
+    int32_t first;          /* whether this is the first call */
+    int32_t last;           /* whether this is the last call, which writes the output */
+    int32_t activation_min; /* -128 to 127 */
+    int32_t activation_max;
+} tinyc_average_pool_rows_params;
+
+void tinyc_average_pool_rows_s8(const tinyc_average_pool_rows_params *params, const int8_t *input, int8_t *output, void *state);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
-/* The same for the DSP extension; an average of at most 256 pixels. In place under the same condition. */
+/* The same for the DSP extension; an average of at most 256 pixels. The output may reach over the input: pixels are done in order, and
+ * channels are read before they are written. */
 void tinyc_average_pool_2d_s8_dsp(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 void tinyc_max_pool_2d_s8_dsp(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 

@@ -15,20 +15,22 @@ from .. import __version__
 from ..errors import TinycError, suggestion
 from ._help import HELP
 
-_ORDER = ("build", "verify", "inspect", "bench", "boards", "doctor")
+_ORDER = ("build", "verify", "check-plan", "inspect", "bench", "boards", "doctor")
 
 
 class _Commands(click.Group):
     """Imports a subcommand when it is used, so that `tinyc --help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        names = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+        modules = [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+        names = [name.replace("_", "-") for name in modules]
         return sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             raise click.UsageError(f"no command '{cmd_name}': {suggestion(cmd_name, self.list_commands(ctx))}", ctx)
-        command: click.Command = importlib.import_module(f".{cmd_name}", __name__).command
+        module = importlib.import_module(f".{cmd_name.replace('-', '_')}", __name__)
+        command: click.Command = module.command
         return command
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from ..importers.tflite import load
 from ..lower import OPTIMIZE
 from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
 from ..projects import KINDS, next_step
+from ..report.html import PAGE
 from ..report.text import render
+from ..report.text_map import memory_map
 from ..verification.vectors import load_inputs
 from ._help import HELP
 
@@ -58,6 +61,11 @@ from ._help import HELP
     "--flash-budget", type=click.IntRange(min=1), help="Bytes of flash for the model.  [default: the board's]"
 )
 @click.option("--ram-budget", type=click.IntRange(min=1), help="Bytes of RAM for the model.  [default: the board's]")
+@click.option(
+    "--stream-input",
+    is_flag=True,
+    help="Take the model's input row by row (<name>_push_row), without memory for all of it.",
+)
 @click.option("--force", is_flag=True, help="Replace files that were changed by hand since the last build.")
 @click.option(
     "--dump",
@@ -65,6 +73,7 @@ from ._help import HELP
     type=click.Choice(["graph", "program", "plan"]),
     help="Print a stage of the compiler as text and stop.",
 )
+@click.option("--memory-map", "with_map", is_flag=True, help="Print where every buffer lies, layer by layer, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     model: Path,
@@ -82,8 +91,10 @@ def command(
     toolchain: str,
     flash_budget: int | None,
     ram_budget: int | None,
+    stream_input: bool,
     force: bool,
     stage: str | None,
+    with_map: bool,
     as_json: bool,
 ) -> None:
     """Compile MODEL (.tflite) into a firmware project for a board and verify it byte for byte.
@@ -93,7 +104,20 @@ def command(
     """
     sets = load_inputs(load(model), inputs) if inputs else []
     options = Options(
-        board, name, kind, framework, optimize, engine, sets, count, seed, layers, toolchain, flash_budget, ram_budget
+        board,
+        name,
+        kind,
+        framework,
+        optimize,
+        engine,
+        sets,
+        count,
+        seed,
+        layers,
+        toolchain,
+        flash_budget,
+        ram_budget,
+        stream_input=stream_input,
     )
     if stage is not None:
         click.echo(dump(model, options, stage))
@@ -105,14 +129,18 @@ def command(
     if as_json:
         click.echo(json.dumps({**built.report.to_json(), "folder": str(folder)}, indent=2))
     else:
-        _print(built, folder, kept)
+        _print(built, folder, kept, with_map)
 
 
-def _print(built: Compilation, folder: Path, kept: list[str]) -> None:
+def _print(built: Compilation, folder: Path, kept: list[str], with_map: bool) -> None:
     console = output_console()
     render(built.report, console)
     console.print()
+    if with_map:
+        console.print(Text(memory_map(built.report, console.width - 1)), soft_wrap=True)
+        console.print()
     console.print(f"[bold]project[/]   {escape(str(folder))}", soft_wrap=True)
+    console.print(f"[bold]report[/]    {escape(str(folder / PAGE))}", soft_wrap=True)
     if kept:
         console.print(
             f"[bold]kept[/]      your changed {escape(', '.join(kept))} (--force replaces them)", soft_wrap=True

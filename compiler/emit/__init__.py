@@ -15,9 +15,24 @@ from .. import __version__
 from ..graph import Graph, Tensor
 from ..memory import MemoryMap
 from ..ops import all_ops
-from ..program import Argument, Input, InputArray, Output, ParamsPointer, Program, Scalar, Scratch, Step, Table
+from ..program import (
+    Argument,
+    Binding,
+    Input,
+    InputArray,
+    Output,
+    ParamsPointer,
+    Program,
+    Scalar,
+    Scratch,
+    State,
+    Step,
+    Stream,
+    Table,
+)
 from ..resources import resource
 from .literals import array_definition, c_type, float_literal, params_definition
+from .streams import StreamEmitter
 
 #: Version of the contract between generated code and runtime; both sides check it at compile time.
 ABI_VERSION = 1
@@ -68,7 +83,9 @@ def emit(program: Program, memory: MemoryMap, name: str, optimize: str = "balanc
         f"{name}.h": environment().get_template("model.h.j2").render(context),
     }
     library = {path: text.encode() for path, text in files.items()}
-    library.update(runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}))
+    library.update(
+        runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}, bool(program.streams))
+    )
     if optimize == "size":
         header = library["tinyc_kernels.h"]
         assert header.count(_SPEED) == 1
@@ -76,11 +93,14 @@ def emit(program: Program, memory: MemoryMap, name: str, optimize: str = "balanc
     return dict(sorted(library.items()))
 
 
-def runtime_files(functions: Mapping[str, str]) -> dict[str, bytes]:
-    """The C files of the kernels named (function → isa) and, recursively, the runtime headers they include."""
+def runtime_files(functions: Mapping[str, str], streams: bool = False) -> dict[str, bytes]:
+    """The C files of the kernels named (function → isa) and, recursively, the runtime headers they include.
+
+    `streams` is whether the model computes layers row by row, which takes a header of its own.
+    """
     root = resource("runtime_c")
     sources = [root / "kernels" / isa / f"{function}.c" for function, isa in sorted(functions.items())]
-    pending = [*sources, root / "tinyc_kernels.h"]
+    pending = [*sources, root / "tinyc_kernels.h", *([root / "internal" / "tinyc_rows.h"] if streams else [])]
     files: dict[str, bytes] = {}
     while pending:
         path = pending.pop()
@@ -141,6 +161,8 @@ class Emitter:
             "cpu": self.program.cpu,
             "memory": self.memory,
             "layers": layers,
+            "streams": (streams := [self._stream(stream).text() for stream in self.program.streams]),
+            "fed": streams[0] if self.program.fed is not None else None,
             "inputs": ports(graph, graph.inputs, graph.input_names),
             "outputs": ports(graph, graph.outputs, graph.output_names),
             "places": {index: self._place(index) for index in (*graph.inputs, *graph.outputs)},
@@ -154,21 +176,40 @@ class Emitter:
         definitions = self._tensor_constants(step, prefix)
         tables = {constant.name: f"{prefix}_{constant.name}" for constant in step.binding.constants}
         definitions += [array_definition(tables[constant.name], constant.values) for constant in step.binding.constants]
-        if step.binding.params is not None:
-            definitions.append(params_definition(f"{prefix}_params", step.binding.params, tables))
-        arguments = ", ".join(self._argument(step, argument, prefix, tables) for argument in step.binding.args)
+        for suffix, binding in self._bindings(step):
+            if binding.params is not None:
+                definitions.append(params_definition(f"{prefix}_params{suffix}", binding.params, tables))
         return {
             "index": step.index,
             "title": _comment(f"{step.layer.op} '{step.layer.output.name}'"),
             "shapes": f"{shapes_text(step)}",
             "macs": all_ops()[step.layer.op].macs(step.layer),
             "definitions": definitions,
-            "call": f"{step.kernel.function}({arguments});",
-            "traces": [
-                f"TINYC_TRACE({step.index}u, {self._arena(index)}, {self.program.graph.tensors[index].bytes}u);"
-                for index in step.layer.node.outputs
-            ],
+            "statements": self._statements(step),
         }
+
+    @staticmethod
+    def _bindings(step: Step) -> list[tuple[str, Binding]]:
+        """The step's different calls, with the suffix of their parameters' names."""
+        if not step.variants:
+            return [("", step.binding)]
+        return [(f"_{number}", binding) for number, binding in enumerate(step.variants)]
+
+    def _statements(self, step: Step) -> list[str]:
+        """What runs the step; all steps of a stream run where its first one is."""
+        stream = self.program.stream_of(step.index)
+        if stream is not None:
+            called = stream.first == step.index and stream.schedule.fed is None
+            return [f"{self._stream(stream).name}(arena);"] if called else []
+        arguments = ", ".join(self._argument(step, argument) for argument in step.binding.args)
+        traces = [
+            f"TINYC_TRACE({step.index}u, {self._arena(index)}, {self.program.graph.tensors[index].bytes}u);"
+            for index in step.layer.node.outputs
+        ]
+        return [f"{step.kernel.function}({arguments});", *traces]
+
+    def _stream(self, stream: Stream) -> StreamEmitter:
+        return StreamEmitter(self.program, self.memory, stream, self.name, self._argument)
 
     def _tensor_constants(self, step: Step, prefix: str) -> list[str]:
         """Definitions of the constant tensors that this step passes and no earlier step defined."""
@@ -184,7 +225,8 @@ class Emitter:
                 definitions.append(array_definition(self.constants[index], tensor.data))
         return definitions
 
-    def _argument(self, step: Step, argument: Argument, prefix: str, tables: Mapping[str, str]) -> str:
+    def _argument(self, step: Step, argument: Argument) -> str:
+        prefix = f"{self.name}_{step.index}"
         match argument:
             case Input(position):
                 index = step.layer.node.inputs[position] if position < len(step.layer.node.inputs) else -1
@@ -195,11 +237,13 @@ class Emitter:
             case Output(position):
                 return self._pointer(step.layer.node.outputs[position], const=False)
             case Table(table):
-                return tables[table]
+                return f"{prefix}_{table}"
             case ParamsPointer():
                 return f"&{prefix}_params"
             case Scratch():
                 return f"(void *){self._address(self.memory.scratch_offset(step.index))}"
+            case State():
+                return f"(void *){self._address(self.memory.state_offset(step.index))}"
             case Scalar(value):
                 return str(value)
 

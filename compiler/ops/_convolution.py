@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,10 @@ class Axis:
 
 
 def axes(layer: Layer) -> tuple[Axis, Axis]:
-    """Height and width, as in TFLite's padding.h; an output size below 1 means that nothing fits."""
+    """Height and width, as in TFLite's padding.h; an output size below 1 means that nothing fits.
+
+    A layer of some rows only (tinyc.streaming) has the attribute `slab`: rows of padding before the image, and output rows.
+    """
     found = []
     for position in (0, 1):
         extent, taps = layer.input(0).shape[1 + position], layer.input(1).shape[1 + position]
@@ -156,6 +159,9 @@ def axes(layer: Layer) -> tuple[Axis, Axis]:
         output = -(-(extent if layer.attributes["padding"] == "SAME" else extent - dilated + 1) // stride)
         pad = max((output - 1) * stride + dilated - extent, 0) // 2
         found.append(Axis(extent, taps, stride, dilation, output, pad))
+    if "slab" in layer.attributes:
+        pad, output = layer.attributes["slab"]
+        found[0] = replace(found[0], pad=pad, output=output)
     return found[0], found[1]
 
 

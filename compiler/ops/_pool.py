@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,10 +103,17 @@ class Axis:
 
 
 def axes(layer: Layer) -> tuple[Axis, Axis]:
-    """The windows along height and width."""
+    """The windows along height and width.
+
+    A layer of some rows only (tinyc.streaming) has the attribute `slab`: rows of padding before the image, and output rows.
+    """
     height, width = layer.input(0).shape[1:3]
     window, stride, padding = (layer.attributes[name] for name in ("window", "stride", "padding"))
-    return _axis(height, window[0], stride[0], padding), _axis(width, window[1], stride[1], padding)
+    rows = _axis(height, window[0], stride[0], padding)
+    if "slab" in layer.attributes:
+        pad, output = layer.attributes["slab"]
+        rows = replace(rows, pad=pad, output=output)
+    return rows, _axis(width, window[1], stride[1], padding)
 
 
 def _axis(extent: int, window: int, stride: int, padding: str) -> Axis:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 
 #: How much work the methods may do, counted in pairs of neighbours looked at, so that it does not depend on time.
@@ -18,19 +19,38 @@ CLIMB_ROUNDS = 2_000
 BOX_PAIRS = 3
 
 
+#: (output box, input box) → lead: the distance at which the output may lie over the input.
+Leads = Mapping[tuple[int, int], int]
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Boxes of height `sizes[i]` that cover the steps `firsts[i]`..`lasts[i]`; `neighbours[i]` share a step with i."""
+    """Boxes of height `sizes[i]` that cover the steps `firsts[i]`..`lasts[i]`; `neighbours[i]` share a step with i.
+
+    Of two neighbours, the lower one is its whole size below the other one; or its lead, when there is one for the two.
+    """
 
     sizes: tuple[int, ...]
     firsts: tuple[int, ...]
     lasts: tuple[int, ...]
     neighbours: tuple[tuple[int, ...], ...]
+    leads: Leads = field(default_factory=dict)
 
     @property
     def work(self) -> int:
         """The work of one first fit."""
         return sum(len(near) + BOX_PAIRS for near in self.neighbours)
+
+    @cached_property
+    def distances(self) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+        """Per box i, for each neighbour j: (j, how far i is above j at least, how far i is below j at least)."""
+        return tuple(
+            tuple((j, self.distance(j, i), self.distance(i, j)) for j in near) for i, near in enumerate(self.neighbours)
+        )
+
+    def distance(self, low: int, high: int) -> int:
+        """How far `low` starts before `high` at least, when it is the lower one of the two."""
+        return self.leads.get((low, high), self.sizes[low])
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,9 @@ class Packing:
     method: str
 
 
-def problem_of(sizes: Sequence[int], firsts: Sequence[int], lasts: Sequence[int]) -> Problem:
+def problem_of(
+    sizes: Sequence[int], firsts: Sequence[int], lasts: Sequence[int], leads: Leads | None = None
+) -> Problem:
     """Find the neighbours by a sweep over the steps."""
     neighbours: list[list[int]] = [[] for _ in sizes]
     alive: list[int] = []
@@ -52,24 +74,24 @@ def problem_of(sizes: Sequence[int], firsts: Sequence[int], lasts: Sequence[int]
             neighbours[i].append(j)
             neighbours[j].append(i)
         alive.append(i)
-    return Problem(tuple(sizes), tuple(firsts), tuple(lasts), tuple(tuple(near) for near in neighbours))
+    return Problem(tuple(sizes), tuple(firsts), tuple(lasts), tuple(tuple(near) for near in neighbours), leads or {})
 
 
-def lowest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
-    """The lowest offset where `size` fits; `taken` holds (start, end) of the neighbours already placed."""
+def lowest_gap(forbidden: Iterable[tuple[int, int]]) -> int:
+    """The lowest offset that lies strictly inside of no `forbidden` range."""
     offset = 0
-    for start, end in sorted(taken):
-        if start - offset >= size:
+    for start, end in sorted(forbidden):
+        if start >= offset:
             break
         offset = max(offset, end)
     return offset
 
 
-def tightest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
-    """The offset of the gap that `size` fills best; on top of all neighbours when it fits in no gap."""
+def tightest_gap(forbidden: Iterable[tuple[int, int]]) -> int:
+    """The first offset of the gap between `forbidden` ranges that leaves least; above all of them if there is no gap."""
     best, least, top = -1, 0, 0
-    for start, end in sorted(taken):
-        left_over = start - top - size
+    for start, end in sorted(forbidden):
+        left_over = start - top
         if left_over >= 0 and (best < 0 or left_over < least):
             best, least = top, left_over
         top = max(top, end)
@@ -77,16 +99,20 @@ def tightest_gap(size: int, taken: Iterable[tuple[int, int]]) -> int:
 
 
 def fit(
-    problem: Problem, order: Iterable[int], gap: Callable[[int, Iterable[tuple[int, int]]], int], method: str
+    problem: Problem, order: Iterable[int], gap: Callable[[Iterable[tuple[int, int]]], int], method: str
 ) -> Packing:
     """Place the boxes in the given order, each where `gap` says."""
-    sizes = problem.sizes
+    sizes, distances = problem.sizes, problem.distances
     offsets = [-1] * len(sizes)
     for i in order:
-        taken = [(offsets[j], offsets[j] + sizes[j]) for j in problem.neighbours[i] if offsets[j] >= 0]
-        offsets[i] = gap(sizes[i], taken)
-    height = max((offset + size for offset, size in zip(offsets, sizes, strict=True)), default=0)
-    return Packing(tuple(offsets), height, method)
+        offsets[i] = gap(
+            [(offsets[j] - below, offsets[j] + above) for j, above, below in distances[i] if offsets[j] >= 0]
+        )
+    return Packing(tuple(offsets), height_of(problem, offsets), method)
+
+
+def height_of(problem: Problem, offsets: Sequence[int]) -> int:
+    return max((offset + size for offset, size in zip(offsets, problem.sizes, strict=True)), default=0)
 
 
 def orders(problem: Problem) -> list[list[int]]:
@@ -171,13 +197,13 @@ def climb(problem: Problem, start: Packing, goal: int, rounds: int = CLIMB_ROUND
 
 def top_pile(problem: Problem, packing: Packing) -> list[int]:
     """The boxes that reach the top, and those that they lie on without a gap, down to the bottom."""
-    ends = [offset + size for offset, size in zip(packing.offsets, problem.sizes, strict=True)]
-    todo = [i for i, end in enumerate(ends) if end == packing.height]
+    offsets = packing.offsets
+    todo = [i for i, offset in enumerate(offsets) if offset + problem.sizes[i] == packing.height]
     pile = set(todo)
     while todo:
         i = todo.pop()
-        for j in problem.neighbours[i]:
-            if ends[j] == packing.offsets[i] and j not in pile:
+        for j, above, _ in problem.distances[i]:
+            if offsets[j] + above == offsets[i] and j not in pile:
                 pile.add(j)
                 todo.append(j)
     return sorted(pile)

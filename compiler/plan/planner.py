@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .arena import Arena, Buffer, aligned, peak, validate
+from . import sweep
+from .arena import Arena, Buffer, Overlap, aligned, peak, validate
 from .first_fit import Packing, Problem, greedy, problem_of, repair
 from .reduction import Part, complete, reduce_problem
 from .search import Budget, search
@@ -19,28 +20,36 @@ EFFORT = 12_000
 MOST_PAIRS = 2_000_000
 
 
-def allocate(buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFORT) -> Arena:
-    """Place all buffers in one arena so that no two that are alive at the same step overlap.
+def allocate(
+    buffers: Sequence[Buffer], alignment: int = 16, effort: int = EFFORT, overlaps: Sequence[Overlap] = ()
+) -> Arena:
+    """Place all buffers in one arena so that no two that are alive at the same step overlap, unless they may.
 
     Args:
         buffers: in any order; the result depends on nothing else.
         alignment: bytes, a power of two.
         effort: how many search nodes may be spent when the greedy methods do not meet the lower bound; 0 for none.
+        overlaps: which outputs may lie over which inputs; leads are rounded up to the alignment.
 
     Raises:
-        ValueError: equal ids, a size below 1, first > last, an alignment that is no power of two.
+        ValueError: equal ids, a size below 1, first > last, an alignment that is no power of two; an overlap of buffers
+            that do not share exactly one step, or with a negative lead.
     """
-    validate(buffers, alignment)
+    validate(buffers, alignment, overlaps)
     buffers = sorted(buffers, key=lambda buffer: (buffer.first, buffer.last, buffer.id))
-    bound, step, live = peak(buffers, alignment)
+    bound, step, live = peak(buffers, alignment, overlaps)
     sizes = [aligned(buffer.size, alignment) for buffer in buffers]
-    unit = math.gcd(*sizes) or alignment
+    index = {buffer.id: i for i, buffer in enumerate(buffers)}
+    leads = {(index[o.output], index[o.input]): aligned(o.lead, alignment) for o in overlaps}
+    leads = {pair: lead for pair, lead in sorted(leads.items()) if lead < sizes[pair[0]]}
+    unit = math.gcd(*sizes, *leads.values()) or alignment
     boxes = [size // unit for size in sizes], [b.first for b in buffers], [b.last for b in buffers]
+    leads = {pair: lead // unit for pair, lead in leads.items()}
     if count_pairs(*boxes[1:]) > MOST_PAIRS:
         packing = in_step_order(*boxes)
         proved = packing.height * unit == bound
     else:
-        packing, proved = pack(problem_of(*boxes), bound // unit, effort)
+        packing, proved = pack(problem_of(*boxes, leads), bound // unit, effort)
     offsets = {buffer.id: offset * unit for buffer, offset in zip(buffers, packing.offsets, strict=True)}
     return Arena(packing.height * unit, alignment, offsets, bound, proved, step, live, packing.method)
 
@@ -52,9 +61,12 @@ def pack(problem: Problem, bound: int, effort: int) -> tuple[Packing, bool]:
     packing = greedy(problem, bound)
     if packing.height > bound and effort > 0:
         packing = repair(problem, packing, bound)
-    if packing.height > bound and effort > 0:
-        return _improve(problem, packing, bound, Budget(effort))
-    return packing, packing.height == bound
+    if packing.height == bound or effort <= 0:
+        return packing, packing.height == bound
+    packing, proved = _improve(problem, packing, bound, Budget(effort))
+    if problem.leads and not proved:
+        packing = replace(packing, method=f"{packing.method}, not proved within the effort")
+    return packing, proved
 
 
 def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tuple[Packing, bool]:
@@ -63,14 +75,17 @@ def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tu
     starts = [(part, _start(part, bound)) for part in reduced.parts]
     starts.sort(key=lambda start: -start[0].base - start[1].height)
     packed: dict[int, int] = {}
-    height = proved = bound
+    height = proved = max([bound, *(offset + problem.sizes[box] for box, offset in reduced.bottom.items())])
+    if height == known.height:
+        return _proved(known, "boxes that cannot overlap"), True
     method = "divided first fit"
     for part, start in starts:
         if part.base + start.height > height:
-            method = "branch and bound"
-            found = search(part.problem, start, height - part.base, known.height - 1 - part.base, budget)
+            method = "sweep" if part.problem.leads else "branch and bound"
+            find = sweep.search if part.problem.leads else search
+            found = find(part.problem, start, height - part.base, known.height - 1 - part.base, budget)
             if found.packing is None:
-                return (_proved(known) if found.exhausted else known), found.exhausted
+                return (_proved(known, method) if found.exhausted else known), found.exhausted
             start = found.packing
             proved = max(proved, part.base + start.height) if found.exhausted else proved
         height = max(height, part.base + start.height)
@@ -78,8 +93,8 @@ def _improve(problem: Problem, known: Packing, bound: int, budget: Budget) -> tu
     return Packing(complete(problem, reduced, packed), height, method), height == proved
 
 
-def _proved(packing: Packing) -> Packing:
-    return replace(packing, method=f"{packing.method}, proved by branch and bound")
+def _proved(packing: Packing, method: str) -> Packing:
+    return replace(packing, method=f"{packing.method}, proved by {method}")
 
 
 def _start(part: Part, bound: int) -> Packing:

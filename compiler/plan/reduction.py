@@ -6,7 +6,8 @@ Three exact rules, applied until nothing changes:
 * A box that fits into some gap whatever the others do, as long as the arena is `goal` high, is put aside and placed
   last (the rule of Chaitin's register colouring).
 * Boxes that no chain of common steps connects are packed on their own.
-* A box that meets all others of its part lies at the bottom of it: whatever was below it can change places with it.
+* A box that meets all others of its part and overlaps none lies at the bottom of it: whatever was below it can change
+  places with it.
 """
 
 from __future__ import annotations
@@ -61,31 +62,30 @@ def complete(problem: Problem, reduced: Reduced, packed: dict[int, int]) -> tupl
     """All offsets, once the boxes of the parts are packed: first the bottom, then those put aside, last one first."""
     offsets = {**packed, **reduced.bottom}
     for box in reversed(reduced.aside):
-        taken = [(offsets[j], offsets[j] + problem.sizes[j]) for j in problem.neighbours[box] if j in offsets]
-        offsets[box] = lowest_gap(problem.sizes[box], taken)
+        placed = [(offsets[j], above, below) for j, above, below in problem.distances[box] if j in offsets]
+        offsets[box] = lowest_gap((offset - below, offset + above) for offset, above, below in placed)
     return tuple(offsets[box] for box in range(len(problem.sizes)))
 
 
 def _put_aside(problem: Problem, boxes: list[int], height: int, aside: list[int]) -> list[int]:
     """Move the boxes that fit anyway from `boxes` to the end of `aside`.
 
-    d neighbours leave at most d + 1 gaps; when all of them together are larger than d + 1 gaps that are each too small
-    by one unit, one gap is large enough.
+    A box can start at `height` - size + 1 offsets, and each neighbour rules out a run of them: those less than the two
+    distances away. When all runs together are shorter, one offset is free.
     """
+    runs = [{j: above + below - 1 for j, above, below in near} for near in problem.distances]
     inside = set(boxes)
-    degree = {box: sum(1 for j in problem.neighbours[box] if j in inside) for box in boxes}
-    taken = {box: sum(problem.sizes[j] for j in problem.neighbours[box] if j in inside) for box in boxes}
+    taken = {box: sum(run for j, run in runs[box].items() if j in inside) for box in boxes}
     todo = list(boxes)
     while todo:
         box = todo.pop()
-        if box not in inside or height - taken[box] <= (degree[box] + 1) * (problem.sizes[box] - 1):
+        if box not in inside or height - problem.sizes[box] + 1 <= taken[box]:
             continue
         inside.remove(box)
         aside.append(box)
-        for j in problem.neighbours[box]:
+        for j, run in runs[box].items():
             if j in inside:
-                degree[j] -= 1
-                taken[j] -= problem.sizes[box]
+                taken[j] -= run
                 todo.append(j)
     return [box for box in boxes if box in inside]
 
@@ -104,12 +104,21 @@ def _components(problem: Problem, boxes: Iterable[int]) -> list[list[int]]:
 
 
 def _meet_all(problem: Problem, boxes: list[int]) -> list[int]:
-    """The boxes that share a step with every box: they begin before the first end and end after the last beginning."""
+    """The boxes that overlap none and share a step with every box: they begin before the first end and end after the
+    last beginning."""
     first_end = min(problem.lasts[box] for box in boxes)
     last_begin = max(problem.firsts[box] for box in boxes)
-    return [box for box in boxes if problem.firsts[box] <= first_end and problem.lasts[box] >= last_begin]
+    inside = set(boxes)
+    overlapping = {box for pair in problem.leads if inside.issuperset(pair) for box in pair}
+    return [
+        box
+        for box in boxes
+        if problem.firsts[box] <= first_end and problem.lasts[box] >= last_begin and box not in overlapping
+    ]
 
 
 def _part(problem: Problem, boxes: list[int], base: int) -> Part:
     sizes, firsts, lasts = ([values[box] for box in boxes] for values in (problem.sizes, problem.firsts, problem.lasts))
-    return Part(tuple(boxes), base, problem_of(sizes, firsts, lasts))
+    place = {box: i for i, box in enumerate(boxes)}
+    leads = {(place[a], place[b]): lead for (a, b), lead in problem.leads.items() if a in place and b in place}
+    return Part(tuple(boxes), base, problem_of(sizes, firsts, lasts, leads))

@@ -54,6 +54,7 @@ class ProjectInfo:
         model_file: file name (no folder) of the model.
         version: of tinyc. `optimize`: the compiler flag that goes with the build's goal.
         vectors: reference inferences for the self-test.
+        stream_input: whether the library takes its input row by row.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ProjectInfo:
     labels: tuple[str, ...] = ()
     optimize: str = "-O2"
     vectors: tuple[Vector, ...] = ()
+    stream_input: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):

@@ -7,31 +7,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..boards import Board
-from ..errors import DoesNotFitError
 from ..graph import short_name
 from ..memory import MemoryMap
 from ..ops import all_ops
-from ..program import Program, Step
+from ..program import Program
 from ..verification import EngineResult
+from .fit import Fit, Needs, table_bytes
+from .plan import Plan, reads, writes
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One step. `constants` are the bytes of flash tables it brings (weights, biases, multipliers)."""
+    """One step. `constants` are the bytes of flash tables it brings (weights, biases, multipliers).
+
+    `reads` and `writes` are ids of the plan's buffers: inputs; outputs, scratch and sums.
+    """
 
     index: int
     node: int
     op: str
     name: str
     output_shape: tuple[int, ...]
+    output_bytes: int
     macs: int
     constants: int
     scratch: int
     kernel: str
     isa: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
     instructions: int | None = None
     cycles_estimate: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamRow:
+    """Layers `first` to `last`, computed together row by row: each its `rows` at a time; `fed` when the model's input comes by rows."""
+
+    first: int
+    last: int
+    rows: tuple[int, ...]
+    fed: bool
 
 
 @dataclass(frozen=True)
@@ -68,14 +84,6 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Share of the board that the model library takes, in percent."""
-
-    flash_percent: float
-    ram_percent: float
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything `tinyc build` has to say."""
 
@@ -90,7 +98,9 @@ class Report:
     seed: int
     macs: int
     layers: tuple[LayerRow, ...]
+    streams: tuple[StreamRow, ...]
     ram: Ram
+    plan: Plan
     flash: Flash
     stack: Stack
     fit: Fit
@@ -104,10 +114,13 @@ class Report:
 
 
 def layer_rows(
-    program: Program, instructions: Sequence[int] | None = None, cycles: Sequence[float] | None = None
+    program: Program,
+    memory: MemoryMap,
+    instructions: Sequence[int] | None = None,
+    cycles: Sequence[float] | None = None,
 ) -> tuple[LayerRow, ...]:
     """One row per step, with exact instruction counts and estimated cycles where known."""
-    seen: set[int] = set()
+    tables = table_bytes(program)
     return tuple(
         LayerRow(
             index=step.index,
@@ -115,11 +128,14 @@ def layer_rows(
             op=step.layer.op,
             name=step.layer.output.name,
             output_shape=step.layer.output.shape,
+            output_bytes=step.layer.output.bytes,
             macs=all_ops()[step.layer.op].macs(step.layer),
-            constants=constant_bytes(step, seen),
+            constants=tables[step.index],
             scratch=step.binding.scratch,
             kernel=step.kernel.function,
             isa=step.kernel.isa,
+            reads=reads(step, memory),
+            writes=writes(step, memory),
             instructions=instructions[step.index]
             if instructions is not None and step.index < len(instructions)
             else None,
@@ -129,14 +145,8 @@ def layer_rows(
     )
 
 
-def constant_bytes(step: Step, seen: set[int]) -> int:
-    """Bytes of the tables that `step` brings into flash; constant tensors already in `seen` are free."""
-    total = sum(constant.values.nbytes for constant in step.binding.constants)
-    for index in step.passed_constants():
-        if index not in seen:
-            seen.add(index)
-            total += step.layer.input(step.layer.node.inputs.index(index)).bytes
-    return total
+def stream_rows(program: Program) -> tuple[StreamRow, ...]:
+    return tuple(StreamRow(s.first, s.last, s.chunks, s.schedule.fed is not None) for s in program.streams)
 
 
 def ram(program: Program, memory: MemoryMap) -> Ram:
@@ -156,38 +166,7 @@ def ram(program: Program, memory: MemoryMap) -> Ram:
     )
 
 
-def fit(board: Board, flash_bytes: int, ram_bytes: int) -> Fit:
-    """Percent of the board's flash and RAM."""
-    return Fit(round(100.0 * flash_bytes / board.flash_bytes, 1), round(100.0 * ram_bytes / board.ram_bytes, 1))
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Bytes that the model may take: flash for code and tables, RAM for arena and stack. The board's, or less."""
-
-    flash: int
-    ram: int
-
-
-def check_fit(board: Board, rows: Sequence[LayerRow], ram: Ram, flash: Flash, stack: Stack, budget: Budget) -> None:
-    """Raises DoesNotFitError with the numbers and the three largest contributors when the model is too big for the budget."""
-    flash_bytes = flash.total if flash.total is not None else flash.constants
-    ram_bytes = ram.arena + (stack.bound or 0)
-    problems = []
-    if flash_bytes > budget.flash:
-        largest = sorted(rows, key=lambda row: -row.constants)[:3]
-        text = ", ".join(f"layer {row.index} {row.op} '{short_name(row.name)}' {row.constants:,} B" for row in largest)
-        problems.append(f"flash: {flash_bytes:,} B needed, {budget.flash:,} B available; largest: {text}")
-    if ram_bytes > budget.ram:
-        text = ", ".join(ram.live_at_peak[:3])
-        problems.append(
-            f"RAM: {ram_bytes:,} B needed ({ram.arena:,} B arena), {budget.ram:,} B available; "
-            f"largest at layer {ram.peak_layer}: {text}"
-        )
-    if problems:
-        optimal = " No plan without overlap can be smaller." if ram.optimal and ram_bytes > budget.ram else ""
-        raise DoesNotFitError(
-            f"board {board.name}",
-            "the model does not fit\n    " + "\n    ".join(problems),
-            hint=f"choose a larger board (`tinyc boards`) or a smaller model.{optimal}",
-        )
+def needs(memory: MemoryMap, flash: Flash, stack: Stack) -> Needs:
+    """What the model takes, as far as it is known."""
+    code = flash.total - flash.constants if flash.total is not None else 0
+    return Needs(flash.constants, memory.size, code, stack.bound or 0)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import Report
+from .fit import bar
 
 
 def render(report: Report, console: Console) -> None:
@@ -45,7 +46,19 @@ def _layers(report: Report) -> RenderableType:
 
 
 def _totals(report: Report) -> list[RenderableType]:
-    lines = [_ram_line(report), _flash_line(report), _stack_line(report), *_verification_lines(report)]
+    fit = report.fit
+    lines = [
+        _ram_line(report),
+        _bar_line(
+            fit.ram_used,
+            fit.ram_available,
+            "of the board's RAM" if report.stack.bound is None else "of the board's RAM, with the stack",
+        ),
+        _flash_line(report),
+        _bar_line(fit.flash_used, fit.flash_available, "of the board's flash"),
+        _stack_line(report),
+        *_verification_lines(report),
+    ]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -59,6 +72,10 @@ def _ram_line(report: Report) -> tuple[str, str]:
     proof = "no plan can be smaller" if ram.optimal else f"lower bound {ram.lower_bound:,} B"
     parts = f"input {ram.input:,}, output {ram.output:,}, scratch {ram.scratch:,}"
     return "RAM", f"{ram.arena:,} B arena ({parts}; {proof}), {report.fit.ram_percent} % of the board"
+
+
+def _bar_line(used: int, available: int, what: str) -> tuple[str, str]:
+    return "", f"{bar(used, available)} {used:,} of {available:,} B {what}"
 
 
 def _flash_line(report: Report) -> tuple[str, str]:

@@ -36,6 +36,7 @@ class Kernel:
         cost: estimated instructions for a layer; the cheapest applicable kernel is chosen.
         applies: on which layers it may be used.
         isa: the folder it lives in.
+        partial: whether it is for a layer that is summed up over several calls (row streaming), and for no other.
         code: filled in by discovery: bytes of its code from `code_sizes.json`, for the choice between kernels.
     """
 
@@ -46,6 +47,7 @@ class Kernel:
     applies: Callable[[Layer], bool] = always
     isa: str = "generic"
     code: int = 0
+    partial: bool = False
 
 
 @cache

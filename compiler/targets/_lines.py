@@ -10,10 +10,15 @@ import numpy as np
 from ..graph import Array, Layer
 from ..ops._convolution import Axis, axes
 from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from . import _groups
 from ._filters import Filters
+from ._overlap import Block, blocks
 from ._rounding import words
 
 TAPS = 3
+
+#: Most output rows of a small band, and least width of an output image that is worth it.
+SMALL_BAND, SMALL_WIDTH = 4, 4
 
 
 def suits(layer: Layer) -> bool:
@@ -28,10 +33,39 @@ def rows_are_lines(layer: Layer) -> bool:
     return width.output >= height.output
 
 
-def line_axes(layer: Layer) -> tuple[Axis, Axis]:
-    """(across the lines, along a line)."""
+def wide(layer: Layer) -> bool:
+    """Whether rows are long enough to be lines."""
+    return layer.output.shape[2] >= SMALL_WIDTH
+
+
+def line_axes(layer: Layer, rows: bool) -> tuple[Axis, Axis]:
+    """(across the lines, along a line), where lines are the image's rows or its columns."""
     height, width = axes(layer)
-    return (height, width) if rows_are_lines(layer) else (width, height)
+    return (height, width) if rows else (width, height)
+
+
+def even(lines: int, band: int) -> int:
+    """At most `band` lines at a time, such that all bands are of about the same size."""
+    return -(-lines // -(-lines // band))
+
+
+def bands(layer: Layer, band: int) -> list[Block]:
+    """The output pixels of bands of rows, image by image."""
+    batches, height, width, _ = layer.output.shape
+    return [
+        ((image * height + first) * width, (image * height + end) * width)
+        for image in range(batches)
+        for first, end in blocks(height, band)
+    ]
+
+
+def overlap(layer: Layer, rows: bool, band: int) -> dict[int, int]:
+    """The lead of kernels that copy a band of an input channel before they write its outputs, channel after channel and band after
+    band; conservative for four channels in all that are copied together. Bands of columns need the whole image to the end."""
+    if not rows:
+        return {}
+    multiplier = layer.attributes["depth_multiplier"]
+    return {0: _groups.lead(layer, multiplier, bands(layer, band), multiplier=multiplier)}
 
 
 def extent(axis: Axis, outputs: int) -> int:
@@ -39,21 +73,21 @@ def extent(axis: Axis, outputs: int) -> int:
     return (outputs - 1) * axis.stride + TAPS
 
 
-def steps(layer: Layer) -> dict[str, int]:
+def steps(layer: Layer, rows: bool) -> dict[str, int]:
     """Bytes from line to line and from place to place."""
     widths = {"input": layer.input(0).shape[2], "output": layer.output.shape[2]}
     depths = {"input": layer.input(0).shape[3], "output": layer.output.shape[3]}
     found: dict[str, int] = {}
     for name, width in widths.items():
-        line, place = (width, 1) if rows_are_lines(layer) else (1, width)
+        line, place = (width, 1) if rows else (1, width)
         found |= {f"{name}_line_step": line * depths[name], f"{name}_place_step": place * depths[name]}
     return found
 
 
-def params(layer: Layer, f: Filters, band: int, sum_shift: int, negative: int) -> Params:
+def params(layer: Layer, rows: bool, f: Filters, band: int, sum_shift: int, negative: int) -> Params:
     """`tinyc_depthwise_conv_2d_lines_params`."""
-    lines, places = line_axes(layer)
-    step = steps(layer)
+    lines, places = line_axes(layer, rows)
+    step = steps(layer, rows)
     return Params(
         "tinyc_depthwise_conv_2d_lines_params",
         {
@@ -81,14 +115,14 @@ def params(layer: Layer, f: Filters, band: int, sum_shift: int, negative: int) -
     )
 
 
-def pack(layer: Layer, f: Filters, start: Array, scaling: Array) -> Array:
+def pack(layer: Layer, rows: bool, f: Filters, start: Array, scaling: Array) -> Array:
     """The kernels' table of int32 words, from `start` of the live channels and `scaling` of all; tinyc_kernels.h describes it."""
     weights = layer.input(1)
     assert weights.data is not None
-    _, rows, columns, count = weights.shape
+    _, height, width, count = weights.shape
     taps = np.zeros((TAPS, TAPS, count), np.int64)
-    taps[:rows, :columns] = weights.data[0]
-    by_place = taps.transpose(1, 0, 2) if rows_are_lines(layer) else taps
+    taps[:height, :width] = weights.data[0]
+    by_place = taps.transpose(1, 0, 2) if rows else taps
     table = np.zeros((count, 12), np.int8)
     table[f.index, :9] = by_place.reshape(9, count).T[f.index]
     table[:, 9] = scaling[:, 2]
@@ -98,35 +132,41 @@ def pack(layer: Layer, f: Filters, start: Array, scaling: Array) -> Array:
     return np.concatenate([table.view("<i4"), numbers], axis=1).reshape(-1)
 
 
-#: The scratch memory that bands of planes should stay within, and the largest, in bytes.
-PLANE_SCRATCH, PLANE_LIMIT = 3072, 16 * 1024
+#: The scratch memory that bands of planes should stay within, that small bands of rows should, and the largest, in bytes.
+PLANE_SCRATCH, SMALL_SCRATCH, PLANE_LIMIT = 3072, 1024, 16 * 1024
 
 
 @dataclass(frozen=True)
 class Planes:
-    """How `tinyc_depthwise_planes_s8_...` computes a layer: `band` output lines at a time. Sizes of its scratch memory."""
+    """How `tinyc_depthwise_planes_s8_...` computes a layer: `band` output lines at a time, which are rows or columns. Sizes of its
+    scratch memory."""
 
+    rows: bool
     places: int
     pitch: int
     band: int
     scratch: int
 
 
-def planes(layer: Layer) -> Planes:
-    lines, places = line_axes(layer)
+def planes(layer: Layer, small: bool = False) -> Planes:
+    """The fastest way, or a `small` one: few rows at a time, which can overlap their input."""
+    rows = small or rows_are_lines(layer)
+    lines, places = line_axes(layer, rows)
+    room = SMALL_SCRATCH if small else PLANE_SCRATCH
     outputs = -(-places.output // 4) * 4
     pitch = (outputs - 1) * places.stride + (places.taps - 1) * places.dilation + 1
     window = (lines.taps - 1) * lines.dilation + 1
-    band = max(1, min(lines.output, ((PLANE_SCRATCH - 4 * outputs) // pitch - window) // lines.stride + 1))
-    band = -(-lines.output // -(-lines.output // band))
+    band = max(1, min(lines.output, ((room - 4 * outputs) // pitch - window) // lines.stride + 1))
+    band = even(lines.output, min(band, SMALL_BAND) if small else band)
     plane = ((band - 1) * lines.stride + window) * pitch
-    return Planes(outputs, pitch, band, 4 * outputs + -(-plane // 4) * 4)
+    return Planes(rows, outputs, pitch, band, 4 * outputs + -(-plane // 4) * 4)
 
 
-def bind_planes(layer: Layer, f: Filters, start: Array, scaling: Array, sum_shift: int, negative: int) -> Binding:
+def bind_planes(
+    layer: Layer, how: Planes, f: Filters, start: Array, scaling: Array, sum_shift: int, negative: int
+) -> Binding:
     """The call of `tinyc_depthwise_planes_s8_...`, with `start` of the live channels and `scaling` of all."""
-    lines, places = line_axes(layer)
-    how = planes(layer)
+    lines, places = line_axes(layer, how.rows)
     fields = {
         "batches": layer.input(0).shape[0],
         "input_depth": layer.input(0).shape[3],
@@ -142,7 +182,7 @@ def bind_planes(layer: Layer, f: Filters, start: Array, scaling: Array, sum_shif
             f"pad_{name}": axis.pad,
         }
     fields |= {
-        **steps(layer),
+        **steps(layer, how.rows),
         "band": how.band,
         "input_zero_point": layer.input(0).zero_point,
         "activation_min": f.low,
@@ -153,15 +193,16 @@ def bind_planes(layer: Layer, f: Filters, start: Array, scaling: Array, sum_shif
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=Params("tinyc_depthwise_planes_params", fields),
-        constants=(Constant("stream", _pack_planes(layer, f, start, scaling)),),
+        constants=(Constant("stream", _pack_planes(layer, how.rows, f, start, scaling)),),
         scratch=how.scratch,
+        overlap=overlap(layer, how.rows, how.band),
     )
 
 
-def _pack_planes(layer: Layer, f: Filters, start: Array, scaling: Array) -> Array:
+def _pack_planes(layer: Layer, rows: bool, f: Filters, start: Array, scaling: Array) -> Array:
     weights = layer.input(1)
     assert weights.data is not None
-    taps = weights.data[0] if rows_are_lines(layer) else weights.data[0].transpose(1, 0, 2)
+    taps = weights.data[0] if rows else weights.data[0].transpose(1, 0, 2)
     flat = taps.reshape(-1, f.count).T
     table = np.zeros((f.count, -(-flat.shape[1] // 4) * 4), np.int8)
     table[f.index, : flat.shape[1]] = flat[f.index]
@@ -198,10 +239,9 @@ class PlaneCosts:
     copied_line: float
 
 
-def planes_cost(layer: Layer, f: Filters, c: PlaneCosts) -> float:
+def planes_cost(layer: Layer, how: Planes, f: Filters, c: PlaneCosts) -> float:
     """Instructions of `tinyc_depthwise_planes_s8_...`."""
-    lines, places = line_axes(layer)
-    how = planes(layer)
+    lines, places = line_axes(layer, how.rows)
     batches, _, _, depth = layer.input(0).shape
     bands = batches * -(-lines.output // how.band)
     window = (how.band - 1) * lines.stride + (lines.taps - 1) * lines.dilation + 1

@@ -20,10 +20,14 @@ from ..ops._convolution import axes
 from ..ops._fixed_point import activation_range
 from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 from ._filters import filters
+from ._overlap import blocks, lead
 
 #: Products that are summed before the halves are split, and what their |weights| may add up to.
 GROUP = 4
 GROUP_LIMIT = 255
+
+#: Output pixels whose patches are packed together, before their first output is written.
+PIXELS = 4
 
 #: Right shifts and accumulators for which thresholds and the kernels' arithmetic are exact.
 SHIFTS = range(1, 23)
@@ -274,4 +278,5 @@ def bind(layer: Layer, p: Product, table: Array, record_words: int) -> Binding:
         params=params,
         constants=(Constant("stream", table),),
         scratch=scratch(layer, p),
+        overlap={0: lead(layer, blocks(rows, PIXELS), buffered=True)},
     )

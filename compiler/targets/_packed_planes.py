@@ -16,11 +16,14 @@ from ..graph import Array, Layer
 from ..ops._convolution import axes
 from ..ops._fixed_point import activation_range
 from ..program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
-from . import _packed_pixels
+from . import _groups, _packed_pixels
 from ._packed_pixels import GROUP_LIMIT, Product, Record, product
 
 #: Largest plane, in bytes. A taller image is done in several bands.
 PLANE_LIMIT = 8 * 1024
+
+#: The plane that small bands should stay within, in bytes, and the most output rows of their halves.
+SMALL_PLANE, SMALL_HALF = 1024, 8
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Planes:
         return (self.rows * self.columns + self.extra) * 4
 
 
-def planes(layer: Layer) -> Planes | None:
-    """The largest bands within PLANE_LIMIT, or None where not even rows of single outputs fit."""
+def planes(layer: Layer, small: bool = False) -> Planes | None:
+    """The largest bands within PLANE_LIMIT, or None where not even rows of single outputs fit; or `small` bands."""
     height, width = axes(layer)
     columns = (width.output - 1) * width.stride + (width.taps - 1) * width.dilation + 1
     span = (height.taps - 1) * height.dilation + 1
@@ -50,8 +53,17 @@ def planes(layer: Layer) -> Planes | None:
     if limit < span:
         return None
     half = min(-(-height.output // 2), (limit - span) // height.stride + 1)
+    if small:
+        half = max(min(half, SMALL_HALF, (SMALL_PLANE // (4 * columns) - span) // height.stride + 1), 1)
     pairs = -(-height.output // (2 * half))
+    # Bands of about the same size.
+    half = -(-height.output // (2 * pairs))
     return Planes(half, (half - 1) * height.stride + span, columns, pairs, min(width.pad, columns))
+
+
+def smaller(layer: Layer) -> bool:
+    """Whether small bands are not the largest ones anyhow, and rows are more than single outputs."""
+    return layer.output.shape[2] > 1 and planes(layer) != planes(layer, small=True)
 
 
 def has_core(layer: Layer) -> bool:
@@ -95,9 +107,22 @@ def stream(layer: Layer, p: Product, columns: int, record: Record) -> Array:
     return (np.array(words, np.int64) & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
-def bind(layer: Layer, record: Record, record_words: int) -> Binding:
+def _lead(layer: Layer, half: int) -> int:
+    """An input channel's plane is made before its outputs are written, channel after channel and band after band. The last bands
+    overlap the ones before."""
+    batches, rows, width, _ = layer.output.shape
+    parts = [
+        ((image * rows + min(row, rows - half)) * width, (image * rows + min(row + 2 * half, rows)) * width)
+        for image in range(batches)
+        for row in range(0, rows, 2 * half)
+    ]
+    multiplier = layer.attributes["depth_multiplier"]
+    return _groups.lead(layer, multiplier, parts, multiplier=multiplier)
+
+
+def bind(layer: Layer, record: Record, record_words: int, small: bool = False) -> Binding:
     """A call with `tinyc_depthwise_packed_params`; records have `record_words` words after the flags."""
-    p, cut = product(layer), planes(layer)
+    p, cut = product(layer), planes(layer, small)
     assert p is not None and cut is not None
     source, output = layer.input(0), layer.output
     height, width = axes(layer)
@@ -135,6 +160,7 @@ def bind(layer: Layer, record: Record, record_words: int) -> Binding:
         params=params,
         constants=(Constant("stream", stream(layer, p, cut.columns, record)),),
         scratch=cut.bytes,
+        overlap={0: _lead(layer, cut.half)},
     )
 
 
@@ -154,9 +180,9 @@ class Prices:
     clamp: float
 
 
-def cost(layer: Layer, prices: Prices) -> float:
+def cost(layer: Layer, prices: Prices, small: bool = False) -> float:
     """Instructions of a depthwise convolution with planes."""
-    p, cut = product(layer), planes(layer)
+    p, cut = product(layer), planes(layer, small)
     assert p is not None and cut is not None
     bands = layer.output.shape[0] * cut.pairs
     rows = bands * cut.half

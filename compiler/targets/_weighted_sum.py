@@ -154,6 +154,6 @@ def kernel(
             "activation_max": high,
         }
         args = (ParamsPointer(), Input(0), Input(1), Output())
-        return Binding(args, Params("tinyc_weighted_sum_params", fields), in_place=(0, 1))
+        return Binding(args, Params("tinyc_weighted_sum_params", fields), overlap={0: 0, 1: 0})
 
     return Kernel(function, op, bind, cost, applies, isa)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,12 +19,16 @@ from ..emulators.unicorn import INSTALL
 from ..errors import MismatchError, ToolError
 from ..graph import Array, Graph, Tensor, short_name
 from ..program import Program
+from ..streaming.rows import height, row_bytes
+from ..streaming.schedule import calls, is_final
 from ..targets.cpus import Cpu, find_cpu
 from ..toolchains import Image, build_image
 from ..toolchains import find as find_toolchain
 from . import vectors
 
 __all__ = ["EngineResult", "choose_engines", "harness", "run_image", "vectors", "verify", "why_unusable"]
+
+Number = TypeVar("Number", int, float)
 
 #: Seconds after which an emulated run counts as hung.
 TIMEOUT = 600.0
@@ -95,14 +100,63 @@ def verify(
         inputs=len(input_sets),
         bytes_compared=len(run.output) - 2 * len(GUARD),
         layers_compared=layers_compared,
-        instructions=run.instructions / run.calls if run.instructions is not None and run.calls else None,
-        layers=run.layers,
+        instructions=run.instructions / run.calls * entries(program)
+        if run.instructions is not None and run.calls
+        else None,
+        layers=per_step(program, run.layers) if program.fed is None else None,
         functions=run.functions,
         stack=run.stack,
         cycles_estimate=cycles.expected if cycles else None,
         cycles_range=(cycles.least, cycles.most) if cycles else None,
-        layer_cycles=cycles.layers if cycles else None,
+        layer_cycles=per_step(program, cycles.layers) if cycles else None,
     )
+
+
+def entry_of(name: str, program: Program) -> str:
+    """The C function that computes."""
+    return f"{name}_run" if program.fed is None else f"{name}_push_row"
+
+
+def entries(program: Program) -> int:
+    """How often an inference calls it."""
+    return 1 if program.fed is None else height(program.tensor(program.fed))
+
+
+def per_step(program: Program, counts: tuple[Number, ...] | None) -> tuple[Number, ...] | None:
+    """A number per kernel call as one per step; as it is when there are not as many as calls."""
+    if counts is None or len(counts) != len(program.calls):
+        return counts
+    found = [type(counts[0])(0)] * len(program.steps) if counts else []
+    for step, count in zip(program.calls, counts, strict=True):
+        found[step] += count
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Bytes `first` to `end` - 1 of a tensor."""
+
+    tensor: int
+    first: int
+    end: int
+
+
+def _whole(program: Program, tensors: Iterable[int]) -> Iterator[_Chunk]:
+    return (_Chunk(tensor, 0, program.tensor(tensor).bytes) for tensor in tensors)
+
+
+def _traced(program: Program) -> Iterator[_Chunk]:
+    """What a tracing build writes, in order: whole outputs, and rows of those that are computed row by row."""
+    for step in program.steps:
+        stream = program.stream_of(step.index)
+        if stream is None:
+            yield from _whole(program, step.layer.node.outputs)
+        elif stream.first == step.index:
+            for call in calls(stream.schedule):
+                layer = stream.schedule.layers[call.layer]
+                if is_final(layer, call):
+                    size = row_bytes(layer.output)
+                    yield _Chunk(layer.node.outputs[0], call.rows.first * size, call.rows.end * size)
 
 
 def choose_engines(wanted: str, cpu: Cpu) -> tuple[list[str], str]:
@@ -169,7 +223,7 @@ class _Check:
         """Compares the outputs of the image as it is flashed; a mismatch is then located layer by layer."""
         kernels = [step.kernel.function for step in self.program.steps]
         image, run = self._run({}, marks=kernels)
-        order = list(self.program.graph.outputs)
+        order = list(_whole(self.program, self.program.graph.outputs))
         problem = self._first_difference(run.output, [order] * len(self.input_sets), "outputs")
         if problem is not None:
             self.layers()
@@ -179,15 +233,17 @@ class _Check:
     def layers(self) -> int:
         """Compares every step's outputs in a tracing build; the number of steps compared."""
         _, run = self._run({"TINYC_TRACE_LAYERS": None})
-        order = [index for step in self.program.steps for index in step.layer.node.outputs]
-        order += self.program.graph.outputs
+        order = [*_traced(self.program), *_whole(self.program, self.program.graph.outputs)]
         problem = self._first_difference(run.output, [order] * len(self.input_sets), "layers")
         if problem is not None:
             raise MismatchError(*problem)
         return len(self.program.steps)
 
     def _run(self, defines: Mapping[str, str | None], marks: Sequence[str] = ()) -> tuple[Image, Run]:
-        sources = {**self.library, "tinyc_verify_main.c": harness(self.name, self.program.graph)}
+        sources = {
+            **self.library,
+            "tinyc_verify_main.c": harness(self.name, self.program.graph, self.program.fed is not None),
+        }
         stdin = b"".join(array.tobytes() for inputs in self.input_sets for array in inputs)
         with tempfile.TemporaryDirectory(prefix="tinyc-") as work:
             self.progress(f"compiling for {self.cpu.title}")
@@ -198,31 +254,29 @@ class _Check:
             run = self.engine.run(
                 image,
                 stdin,
-                entry=f"{self.name}_run",
+                entry=entry_of(self.name, self.program),
                 marks=marks,
                 timeout=TIMEOUT,
-                profile=self.profile and bool(marks),
+                profile=self.profile and bool(marks) and self.program.fed is None,
             )
             return image, run
 
-    def _first_difference(self, found: bytes, orders: Sequence[Sequence[int]], what: str) -> tuple[str, str] | None:
+    def _first_difference(self, found: bytes, orders: Sequence[Sequence[_Chunk]], what: str) -> tuple[str, str] | None:
         """(where, found) of the first byte that differs from the reference, or None. A short or long stream is a difference too."""
         position = 0
         for number, order in enumerate(orders):
-            for index in order:
-                tensor = self.program.graph.tensors[index]
-                chunk = found[position : position + tensor.bytes]
-                position += tensor.bytes
-                want = self.expected[number][index]
+            for chunk in order:
+                size = chunk.end - chunk.first
+                got = found[position : position + size]
+                position += size
+                want = self.expected[number][chunk.tensor]
                 assert want is not None
-                if len(chunk) < tensor.bytes:
-                    return self._where(
-                        index
-                    ), f"the program stopped after {len(found)} bytes of {what} (input set {number})"
-                if chunk != want.tobytes():
-                    return self._where(
-                        index
-                    ), f"{_element_text(tensor, want, chunk)} (input set {number}, {self.engine.name})"
+                where = self._where(chunk.tensor)
+                if len(got) < size:
+                    return where, f"the program stopped after {len(found)} bytes of {what} (input set {number})"
+                if got != want.tobytes()[chunk.first : chunk.end]:
+                    text = _element_text(self.program.tensor(chunk.tensor), want, got, chunk.first)
+                    return where, f"{text} (input set {number}, {self.engine.name})"
         if position + 2 * len(GUARD) != len(found):
             return self.name, f"the program wrote {len(found) - 2 * len(GUARD)} bytes of {what}, expected {position}"
         if found[position:] != GUARD + GUARD:
@@ -236,19 +290,21 @@ class _Check:
         return f"output '{self.program.graph.tensors[index].name}'"
 
 
-def harness(name: str, graph: Graph) -> bytes:
-    """The C main of a verification image."""
+def harness(name: str, graph: Graph, fed: bool = False) -> bytes:
+    """The C main of a verification image; `fed` when the model takes its input row by row."""
     template = environment().get_template("verify/main.c.j2")
     inputs, outputs = ports(graph, graph.inputs, graph.input_names), ports(graph, graph.outputs, graph.output_names)
-    return template.render(version=__version__, name=name, inputs=inputs, outputs=outputs, guard=GUARD).encode()
+    return template.render(
+        version=__version__, name=name, inputs=inputs, outputs=outputs, guard=GUARD, fed=fed
+    ).encode()
 
 
-def _element_text(tensor: Tensor, want: Array, chunk: bytes) -> str:
-    """`element [0,3,4,1] is 12, expected 13; 40 of 512 elements differ`."""
+def _element_text(tensor: Tensor, want: Array, chunk: bytes, start: int = 0) -> str:
+    """`element [0,3,4,1] is 12, expected 13; 40 of 512 elements differ`; the chunk begins at byte `start` of the tensor."""
     got = np.frombuffer(chunk, want.dtype)
-    flat = np.ascontiguousarray(want).reshape(-1)
-    size = flat.dtype.itemsize
+    size = want.dtype.itemsize
+    flat = np.ascontiguousarray(want).reshape(-1)[start // size : start // size + len(got)]
     differs = np.flatnonzero((got.view(np.uint8) != flat.view(np.uint8)).reshape(-1, size).any(axis=1))
     first = int(differs[0])
-    place = ",".join(str(int(i)) for i in np.unravel_index(first, tensor.shape)) if tensor.shape else ""
+    place = ",".join(str(int(i)) for i in np.unravel_index(start // size + first, tensor.shape)) if tensor.shape else ""
     return f"element [{place}] is {got[first]}, expected {flat[first]}; {differs.size} of {flat.size} elements differ"

@@ -7,10 +7,22 @@
 #include "tinyc_planes_dsp.h"
 
 /* Bytes from a line of a plane to the next: fixed, so that it is an immediate. */
+#if TINYC_PLANES_LANES == 4
 #define TINYC_3X3_PITCH 256
+#define TINYC_3X3_LINE_1 "[lr, #256]"
+#define TINYC_3X3_LINE_2 "[lr, #512]"
+#define TINYC_3X3_LINE_1_MORE "[lr, #264]"
+#define TINYC_3X3_LINE_2_MORE "[lr, #520]"
+#else
+#define TINYC_3X3_PITCH 112
+#define TINYC_3X3_LINE_1 "[lr, #112]"
+#define TINYC_3X3_LINE_2 "[lr, #224]"
+#define TINYC_3X3_LINE_1_MORE "[lr, #120]"
+#define TINYC_3X3_LINE_2_MORE "[lr, #232]"
+#endif
 
 /* Two outputs at stride 1: the columns are x0 x1 x2 x3. */
-#define TINYC_3X3_LINE_1(load, wa, wb, from)      \
+#define TINYC_3X3_ROW_1(load, wa, wb, from)      \
     load                                          \
     "smlad r6, r8, " wa ", " from("r6") "\n\t"    \
     "smlatb r7, r8, " wa ", " from("r7") "\n\t"   \
@@ -18,7 +30,7 @@
     "smlad r7, r9, " wb ", r7\n\t"
 
 /* Two outputs at stride 2: x0 to x2, then x2 to x4. */
-#define TINYC_3X3_LINE_2(load, more, wa, wb, from) \
+#define TINYC_3X3_ROW_2(load, more, wa, wb, from) \
     load                                          \
     "smlad r6, r8, " wa ", " from("r6") "\n\t"    \
     more                                          \
@@ -29,27 +41,32 @@
 #define TINYC_3X3_BIAS(acc) "r10"
 #define TINYC_3X3_SAME(acc) acc
 
-#define TINYC_3X3_SUMS_1                                                                    \
-    TINYC_3X3_LINE_1("ldrd r8, r9, [lr, #256]\n\t", "r2", "r3", TINYC_3X3_BIAS)             \
-    TINYC_3X3_LINE_1("ldrd r8, r9, [lr, #512]\n\t", "r4", "r5", TINYC_3X3_SAME)             \
-    TINYC_3X3_LINE_1("ldrd r8, r9, [lr], #4\n\t", "r0", "r1", TINYC_3X3_SAME)
+#define TINYC_3X3_SUMS_1                                                                             \
+    TINYC_3X3_ROW_1("ldrd r8, r9, " TINYC_3X3_LINE_1 "\n\t", "r2", "r3", TINYC_3X3_BIAS)             \
+    TINYC_3X3_ROW_1("ldrd r8, r9, " TINYC_3X3_LINE_2 "\n\t", "r4", "r5", TINYC_3X3_SAME)             \
+    TINYC_3X3_ROW_1("ldrd r8, r9, [lr], #4\n\t", "r0", "r1", TINYC_3X3_SAME)
 
-#define TINYC_3X3_SUMS_2                                                                                            \
-    TINYC_3X3_LINE_2("ldrd r8, r9, [lr, #256]\n\t", "ldr r8, [lr, #264]\n\t", "r2", "r3", TINYC_3X3_BIAS)           \
-    TINYC_3X3_LINE_2("ldrd r8, r9, [lr, #512]\n\t", "ldr r8, [lr, #520]\n\t", "r4", "r5", TINYC_3X3_SAME)           \
-    TINYC_3X3_LINE_2("ldrd r8, r9, [lr], #8\n\t", "ldr.w r8, [lr]\n\t", "r0", "r1", TINYC_3X3_SAME)
+#define TINYC_3X3_SUMS_2                                                                             \
+    TINYC_3X3_ROW_2("ldrd r8, r9, " TINYC_3X3_LINE_1 "\n\t", "ldr r8, " TINYC_3X3_LINE_1_MORE "\n\t", \
+                    "r2", "r3", TINYC_3X3_BIAS)                                                      \
+    TINYC_3X3_ROW_2("ldrd r8, r9, " TINYC_3X3_LINE_2 "\n\t", "ldr r8, " TINYC_3X3_LINE_2_MORE "\n\t", \
+                    "r4", "r5", TINYC_3X3_SAME)                                                      \
+    TINYC_3X3_ROW_2("ldrd r8, r9, [lr], #8\n\t", "ldr.w r8, [lr]\n\t", "r0", "r1", TINYC_3X3_SAME)
 
 /* One output, of either stride. */
-#define TINYC_3X3_SUM                   \
-    "ldrd r8, r9, [lr, #256]\n\t"       \
-    "smlad r6, r8, r2, r10\n\t"         \
-    "smlabt r6, r9, r3, r6\n\t"         \
-    "ldrd r8, r9, [lr, #512]\n\t"       \
-    "smlad r6, r8, r4, r6\n\t"          \
-    "smlabt r6, r9, r5, r6\n\t"         \
-    "ldrd r8, r9, [lr]\n\t"             \
-    "smlad r6, r8, r0, r6\n\t"          \
+#define TINYC_3X3_SUM                               \
+    "ldrd r8, r9, " TINYC_3X3_LINE_1 "\n\t"         \
+    "smlad r6, r8, r2, r10\n\t"                     \
+    "smlabt r6, r9, r3, r6\n\t"                     \
+    "ldrd r8, r9, " TINYC_3X3_LINE_2 "\n\t"         \
+    "smlad r6, r8, r4, r6\n\t"                      \
+    "smlabt r6, r9, r5, r6\n\t"                     \
+    "ldrd r8, r9, [lr]\n\t"                         \
+    "smlad r6, r8, r0, r6\n\t"                      \
     "smlabt r6, r9, r1, r6\n\t"
+
+#define TINYC_3X3_FOUR(pair) pair pair pair pair
+#define TINYC_3X3_SIX(pair) TINYC_3X3_FOUR(pair) pair pair
 
 /* Stores the outputs in r6 and r7. */
 #define TINYC_3X3_STORE                 \

@@ -16,4 +16,34 @@
 #define TINYC_DSP_ASSEMBLY __attribute__((naked, noinline, noipa))
 #endif
 
+/* Outputs below `low` or above `high` become those, four at a time. */
+static inline void tinyc_dsp_clamp(int8_t *output, int32_t size, int32_t low, int32_t high) {
+    if (low == -128 && high == 127) {
+        return;
+    }
+    const uint32_t lows = (uint32_t)(low & 0xff) * 0x01010101u;
+    const uint32_t highs = (uint32_t)(high & 0xff) * 0x01010101u;
+    int32_t quads = size >> 2;
+    uint32_t four, flags;
+    if (quads > 0) {
+        __asm volatile(
+            "1:\n\t"
+            "ldr %[four], [%[output]]\n\t"
+            "ssub8 %[flags], %[four], %[lows]\n\t"
+            "sel %[four], %[four], %[lows]\n\t"
+            "ssub8 %[flags], %[highs], %[four]\n\t"
+            "sel %[four], %[four], %[highs]\n\t"
+            "str %[four], [%[output]], #4\n\t"
+            "subs %[quads], %[quads], #1\n\t"
+            "bne 1b\n\t"
+            : [output] "+r"(output), [quads] "+r"(quads), [four] "=&r"(four), [flags] "=&r"(flags)
+            : [lows] "r"(lows), [highs] "r"(highs)
+            : "cc", "memory");
+    }
+    for (int32_t i = size & 3; i > 0; i--) {
+        const int32_t value = *output;
+        *output++ = (int8_t)(value < low ? low : (value > high ? high : value));
+    }
+}
+
 #endif

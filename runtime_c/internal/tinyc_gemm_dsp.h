@@ -7,7 +7,6 @@
 #include "tinyc_kernels.h"
 
 #include "tinyc_dsp.h"
-#include "tinyc_fixed_point.h"
 
 /* What the function in assembly copies to its stack, in this order. A patch is `rows` runs of bytes. Its values are taken as follows: of
  * each run the whole quads, in order; then of each run the one to three bytes that are left over, padded to a quad with anything (their
@@ -341,15 +340,6 @@ static inline void tinyc_gemm_dsp_prepare(tinyc_gemm_dsp_call *call, int32_t row
     call->unused = 0;
     call->last_channels = channels & 3;
     call->last_end = call->stream_end + depth + 16;
-}
-
-/* Outputs below `low` or above `high` become those. */
-static inline void tinyc_gemm_dsp_clamp(int8_t *output, int32_t count, int32_t low, int32_t high) {
-    if (low > -128 || high < 127) {
-        for (int32_t i = 0; i < count; i++) {
-            output[i] = (int8_t)tinyc_clamp(output[i], low, high);
-        }
-    }
 }
 
 #endif

@@ -7,8 +7,8 @@
 
 /* `rows` rows of a plane: `inside` words from the rows of `a` (low halves) and `b` (high halves), then `gap` words of padding; pixels are
  * `step` bytes apart, and `skip` more from the end of a row to the next. */
-static uint32_t *tinyc_plane_rows(const int8_t *a, const int8_t *b, int32_t step, int32_t skip, int32_t rows, int32_t gap, int32_t inside,
-                                  uint32_t padding, uint32_t *x) {
+static __attribute__((noinline)) uint32_t *tinyc_plane_rows(const int8_t *a, const int8_t *b, int32_t step, int32_t skip, int32_t rows,
+                                                            int32_t gap, int32_t inside, uint32_t padding, uint32_t *x) {
     do {
         for (int32_t i = inside; i > 0; i--) {
             *x++ = (uint32_t)*a + ((uint32_t)*b << 16);
@@ -60,6 +60,18 @@ static void tinyc_plane(const tinyc_depthwise_packed_params *p, const int8_t *im
         left -= rows;
         top += rows;
         bottom += rows;
+    }
+}
+
+/* Stores the channels that are constant in a band's rows, from `output` to `end`. */
+static __attribute__((noinline)) void tinyc_plane_constants(const tinyc_depthwise_packed_params *p, const int32_t *constants,
+                                                            int8_t *output, const int8_t *end) {
+    const int32_t depth = p->output_depth;
+    for (int32_t k = 0; k < p->constants; k++) {
+        const int8_t value = (int8_t)constants[k];
+        for (int8_t *at = output + (constants[k] >> 8); at < end; at += depth) {
+            *at = value;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution by planes, for cores with the DSP extension: four channels at a time are transposed from NHWC to lines of
+/* Depthwise convolution by planes, for cores with the DSP extension: some channels at a time are transposed from NHWC to lines of
  * halfwords, padding included, so that one SMLAD multiplies neighbouring columns. A kernel brings the function that computes the output
  * lines of some channels from their planes; the rest, here, is shared. */
 #ifndef TINYC_PLANES_DSP_H
@@ -11,13 +11,11 @@
 #error "tinyc_planes_dsp.h needs the DSP extension: compile with -mcpu=cortex-m4, cortex-m7, cortex-m33 or the like"
 #endif
 
-#include <arm_acle.h>
+#include "tinyc_dsp.h"
 
-/* A function that is all assembly. GCC must not conclude from its empty body that it clobbers no register and reads no memory. */
-#if defined(__clang__)
-#define TINYC_DSP_ASSEMBLY __attribute__((naked, noinline))
-#else
-#define TINYC_DSP_ASSEMBLY __attribute__((naked, noinline, noipa))
+/* Channels that are transposed together: four, or two where a kernel says so before it includes this file. */
+#if !defined(TINYC_PLANES_LANES)
+#define TINYC_PLANES_LANES 4
 #endif
 
 /* What runs once per four channels and band is written to be small. */
@@ -63,11 +61,43 @@ typedef struct {
     uint32_t padding;    /* four bytes */
     const int8_t *source;
     int32_t column_step;
-    int32_t *plane[4];
+    int32_t *plane[4];   /* of TINYC_PLANES_LANES channels */
     int32_t offset;      /* bytes in each plane */
 } tinyc_planes_quads;
 
-/* Four columns of four channels, loaded as one word per column (r0 to r3), become two words in each of the four planes. */
+/* Four columns of all channels, loaded with one instruction per column (r0 to r3), become two words in each of the planes (r6 to r9). */
+#if TINYC_PLANES_LANES == 4
+#define TINYC_PLANES_LOAD "ldr"
+#define TINYC_PLANES_STORE                  \
+    "pkhbt r4, r0, r1, lsl #16\n\t"         \
+    "pkhtb r0, r1, r0, asr #16\n\t"         \
+    "pkhbt r5, r2, r3, lsl #16\n\t"         \
+    "pkhtb r2, r3, r2, asr #16\n\t"         \
+    "sxtb16 r1, r4\n\t"                     \
+    "sxtb16 r3, r5\n\t"                     \
+    "strd r1, r3, [r6], #8\n\t"             \
+    "sxtb16 r4, r4, ror #8\n\t"             \
+    "sxtb16 r5, r5, ror #8\n\t"             \
+    "strd r4, r5, [r7], #8\n\t"             \
+    "sxtb16 r1, r0\n\t"                     \
+    "sxtb16 r3, r2\n\t"                     \
+    "strd r1, r3, [r8], #8\n\t"             \
+    "sxtb16 r0, r0, ror #8\n\t"             \
+    "sxtb16 r2, r2, ror #8\n\t"             \
+    "strd r0, r2, [r9], #8\n\t"
+#else
+#define TINYC_PLANES_LOAD "ldrh"
+#define TINYC_PLANES_STORE                  \
+    "pkhbt r4, r0, r1, lsl #16\n\t"         \
+    "pkhbt r5, r2, r3, lsl #16\n\t"         \
+    "sxtb16 r1, r4\n\t"                     \
+    "sxtb16 r3, r5\n\t"                     \
+    "strd r1, r3, [r6], #8\n\t"             \
+    "sxtb16 r4, r4, ror #8\n\t"             \
+    "sxtb16 r5, r5, ror #8\n\t"             \
+    "strd r4, r5, [r7], #8\n\t"
+#endif
+
 static TINYC_DSP_ASSEMBLY void tinyc_planes_transpose(const tinyc_planes_quads *quads __attribute__((unused))) {
     __asm volatile(
         "push {r4-r11, lr}\n\t"
@@ -100,48 +130,33 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_transpose(const tinyc_planes_quads *
         "ldr pc, [sp, #16]\n"
         "11:\n\t"
         "ldr r0, [sp, #24]\n\t"
-        "ldr r1, [r10]\n\t"
-        "ldr r2, [r10, r11]\n\t"
-        "ldr r3, [r10, r11, lsl #1]\n\t"
+        TINYC_PLANES_LOAD " r1, [r10]\n\t"
+        TINYC_PLANES_LOAD " r2, [r10, r11]\n\t"
+        TINYC_PLANES_LOAD " r3, [r10, r11, lsl #1]\n\t"
         "add r10, r10, lr\n\t"
         "b 6f\n"
         "12:\n\t"
         "ldr r0, [sp, #24]\n\t"
         "mov r1, r0\n\t"
-        "ldr r2, [r10]\n\t"
-        "ldr r3, [r10, r11]\n\t"
+        TINYC_PLANES_LOAD " r2, [r10]\n\t"
+        TINYC_PLANES_LOAD " r3, [r10, r11]\n\t"
         "add r10, r10, r11, lsl #1\n\t"
         "b 6f\n"
         "13:\n\t"
         "ldr r0, [sp, #24]\n\t"
         "mov r1, r0\n\t"
         "mov r2, r0\n\t"
-        "ldr r3, [r10]\n\t"
+        TINYC_PLANES_LOAD " r3, [r10]\n\t"
         "add r10, r10, r11\n\t"
         "b 6f\n"
         "5:\n\t" /* a complete quad */
-        "ldr r0, [r10]\n\t"
-        "ldr r1, [r10, r11]\n\t"
-        "ldr r2, [r10, r11, lsl #1]\n\t"
-        "ldr r3, [r10, lr]\n\t"
+        TINYC_PLANES_LOAD " r0, [r10]\n\t"
+        TINYC_PLANES_LOAD " r1, [r10, r11]\n\t"
+        TINYC_PLANES_LOAD " r2, [r10, r11, lsl #1]\n\t"
+        TINYC_PLANES_LOAD " r3, [r10, lr]\n\t"
         "add r10, r10, r11, lsl #2\n"
         "6:\n\t"
-        "pkhbt r4, r0, r1, lsl #16\n\t"
-        "pkhtb r0, r1, r0, asr #16\n\t"
-        "pkhbt r5, r2, r3, lsl #16\n\t"
-        "pkhtb r2, r3, r2, asr #16\n\t"
-        "sxtb16 r1, r4\n\t"
-        "sxtb16 r3, r5\n\t"
-        "strd r1, r3, [r6], #8\n\t"
-        "sxtb16 r4, r4, ror #8\n\t"
-        "sxtb16 r5, r5, ror #8\n\t"
-        "strd r4, r5, [r7], #8\n\t"
-        "sxtb16 r1, r0\n\t"
-        "sxtb16 r3, r2\n\t"
-        "strd r1, r3, [r8], #8\n\t"
-        "sxtb16 r0, r0, ror #8\n\t"
-        "sxtb16 r2, r2, ror #8\n\t"
-        "strd r0, r2, [r9], #8\n\t"
+        TINYC_PLANES_STORE
         "subs r12, r12, #1\n\t"
         "bgt 5b\n\t"
         "bmi 9f\n"
@@ -151,12 +166,12 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_transpose(const tinyc_planes_quads *
         "ldr r3, [sp, #24]\n\t"
         "mov r2, r3\n\t"
         "mov r1, r3\n\t"
-        "ldr r0, [r10]\n\t"
+        TINYC_PLANES_LOAD " r0, [r10]\n\t"
         "cmp r4, #2\n\t"
         "it ge\n\t"
-        "ldrge r1, [r10, r11]\n\t"
+        TINYC_PLANES_LOAD "ge r1, [r10, r11]\n\t"
         "it gt\n\t"
-        "ldrgt r2, [r10, r11, lsl #1]\n\t"
+        TINYC_PLANES_LOAD "gt r2, [r10, r11, lsl #1]\n\t"
         "b 6b\n"
         "9:\n\t"
         "ldrd r0, r1, [sp]\n\t"
@@ -173,10 +188,10 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_transpose(const tinyc_planes_quads *
         "pop {r4-r11, pc}\n\t");
 }
 
-/* The same for fewer than four channels, or for lines without a complete quad after the padding. */
+/* The same for fewer channels than that, or for lines without a complete quad after the padding. */
 static TINYC_DSP_SMALL void tinyc_planes_gather(const tinyc_depthwise_dsp_params *p, const int8_t *source,
                                                           int32_t *const planes[4], int32_t offset, int32_t lines) {
-    for (int32_t channel = 0; channel < 4 && channel < p->channels; channel++) {
+    for (int32_t channel = 0; channel < TINYC_PLANES_LANES && channel < p->channels; channel++) {
         int16_t *to = (int16_t *)planes[channel] + (offset >> 1) + p->pad_columns;
         const int8_t *from = source + channel;
         for (int32_t line = 0; line < lines; line++) {
@@ -191,7 +206,7 @@ static TINYC_DSP_SMALL void tinyc_planes_gather(const tinyc_depthwise_dsp_params
     }
 }
 
-/* Copies words from `from`, or stores `value` where that is NULL; a multiple of eight. */
+/* Copies words from `from`, or stores `value` where that is NULL; a multiple of four. */
 static TINYC_DSP_ASSEMBLY void tinyc_planes_move(int32_t *to __attribute__((unused)), const int32_t *from __attribute__((unused)),
                                                  int32_t value __attribute__((unused)), int32_t words __attribute__((unused))) {
     __asm volatile(
@@ -204,6 +219,15 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_move(int32_t *to __attribute__((unus
         "mov r7, r2\n\t"
         "mov r8, r2\n\t"
         "mov r9, r2\n\t"
+        "tst lr, #4\n\t"
+        "beq 4f\n\t"
+        "cbz r1, 3f\n\t"
+        "ldm r1!, {r2-r5}\n"
+        "3:\n\t"
+        "stm r0!, {r2-r5}\n\t"
+        "subs lr, lr, #4\n\t"
+        "beq 5f\n"
+        "4:\n\t"
         "cbz r1, 2f\n"
         "1:\n\t"
         "ldm r1!, {r2-r9}\n\t"
@@ -214,7 +238,8 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_move(int32_t *to __attribute__((unus
         "2:\n\t"
         "stm r0!, {r2-r9}\n\t"
         "subs lr, lr, #8\n\t"
-        "bne 2b\n\t"
+        "bne 2b\n"
+        "5:\n\t"
         "pop {r4-r10, pc}\n\t");
 }
 
@@ -222,22 +247,16 @@ static TINYC_DSP_ASSEMBLY void tinyc_planes_move(int32_t *to __attribute__((unus
 static TINYC_DSP_SMALL void tinyc_planes_move_lines(const tinyc_depthwise_dsp_params *p, int32_t *scratch, int32_t to, int32_t from, int32_t lines) {
     const int32_t pitch = p->plane_pitch >> 2;
     const int32_t padding = (int32_t)((uint32_t)p->input_zero_point << 16 | (uint16_t)p->input_zero_point);
-    for (int32_t region = 0; region < 4; region += p->planes_per_pitch) {
+    for (int32_t region = 0; region < TINYC_PLANES_LANES; region += p->planes_per_pitch) {
         tinyc_planes_move(scratch + to * pitch, from < 0 ? NULL : scratch + from * pitch, padding, lines * pitch);
         scratch += p->buffer_lines * pitch;
     }
 }
 
-static TINYC_DSP_SMALL void tinyc_planes_clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
-    for (const int8_t *const end = data + count; data != end; data++) {
-        *data = (int8_t)(*data < low ? low : *data > high ? high : *data);
-    }
-}
-
-/* The input lines `line` to `end` - 1 of four channels, to line `to` of their planes and on. */
+/* The input lines `line` to `end` - 1 of some channels, to line `to` of their planes and on. */
 static TINYC_DSP_SMALL void tinyc_planes_load(const tinyc_depthwise_dsp_params *p, const int8_t *input, tinyc_planes_quads *quads, int32_t *const planes[4],
                               int32_t to, int32_t line, int32_t end) {
-    /* When all lines are in the planes at once, nothing overwrites the padding between one four channels and the next. */
+    /* When all lines are in the planes at once, nothing overwrites the padding between some channels and the next. */
     const int32_t fill = p->band < p->output_lines;
     if (line < 0) {
         const int32_t above = (end < 0 ? end : 0) - line;
@@ -267,13 +286,13 @@ static TINYC_DSP_SMALL void tinyc_planes_load(const tinyc_depthwise_dsp_params *
     }
 }
 
-/* All channels, four at a time, of one image. */
+/* All channels of one image. */
 static TINYC_DSP_SMALL void tinyc_planes_image(const tinyc_depthwise_dsp_params *p, const int8_t *input, const int32_t *records, int8_t *output,
                                int32_t *scratch, tinyc_planes_call *call, tinyc_planes_lines *lines) {
     tinyc_planes_quads quads;
     int32_t *planes[4];
     int32_t *where = scratch;
-    for (int32_t lane = 0; lane < 4; lane++) {
+    for (int32_t lane = 0; lane < TINYC_PLANES_LANES; lane++) {
         planes[lane] = where + (lane % p->planes_per_pitch) * p->plane_words;
         /* Complete quads of padding are in the planes from the start. */
         quads.plane[lane] = planes[lane] + (p->pad_columns >> 2) * 2;
@@ -289,10 +308,11 @@ static TINYC_DSP_SMALL void tinyc_planes_image(const tinyc_depthwise_dsp_params 
     quads.quads = p->quads;
     quads.last = p->last;
     quads.padding = 0x01010101u * (uint8_t)p->input_zero_point;
-    for (int32_t channel = 0; channel < p->channels; channel += 4) {
-        /* The last four channels may overlap those before: their input has been overwritten when in place, so they are only loaded. */
-        const int32_t first = p->channels >= 4 && channel > p->channels - 4 ? p->channels - 4 : channel;
-        const int32_t count = p->channels - channel < 4 ? p->channels - channel : 4;
+    for (int32_t channel = 0; channel < p->channels; channel += TINYC_PLANES_LANES) {
+        /* The last channels may overlap those before: their input has been overwritten when in place, so they are only loaded. */
+        const int32_t first = p->channels >= TINYC_PLANES_LANES && channel > p->channels - TINYC_PLANES_LANES
+                                  ? p->channels - TINYC_PLANES_LANES : channel;
+        const int32_t count = p->channels - channel < TINYC_PLANES_LANES ? p->channels - channel : TINYC_PLANES_LANES;
         int32_t loaded = -p->pad_lines; /* input lines before this are in the planes */
         for (int32_t row = 0; row < p->output_lines; row += p->band) {
             const int32_t rows = p->output_lines - row < p->band ? p->output_lines - row : p->band;
@@ -337,10 +357,8 @@ static TINYC_DSP_SMALL void tinyc_planes_depthwise(const tinyc_depthwise_dsp_par
         input += p->input_size;
         output += p->output_size;
     }
-    if (p->activation_min > -128 || p->activation_max < 127) {
-        const int32_t count = p->batches * p->output_size;
-        tinyc_planes_clamp(output - count, count, p->activation_min, p->activation_max);
-    }
+    const int32_t count = p->batches * p->output_size;
+    tinyc_dsp_clamp(output - count, count, p->activation_min, p->activation_max);
 }
 
 #endif

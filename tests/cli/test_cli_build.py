@@ -56,7 +56,8 @@ def test_help_states_the_exit_codes_and_the_choices() -> None:
         "--verify",
         "--input",
         "--json",
-        "speed|balanced|size",
+        "speed|balanced|ram|size",
+        "--memory-map",
     ):
         assert option in words
 

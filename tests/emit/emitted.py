@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tinyc.choose import choose
 from tinyc.emit import emit
 from tinyc.graph import Graph, Node, Quantization, Source, Tensor
-from tinyc.lower import lower
 from tinyc.memory import plan_memory
 from tinyc.ops import all_ops
 from tinyc.program import Program
@@ -70,7 +70,7 @@ def library(graph: Graph, name: str, cpu: str = "host", optimize: str = "balance
 
 
 def lowered(graph: Graph, cpu: str = "host", optimize: str = "balanced") -> Program:
-    return lower(graph, find_cpu(cpu), optimize)
+    return choose(graph, find_cpu(cpu), optimize).program
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:
@@ -119,7 +119,7 @@ def renamed(graph: Graph, start: int) -> Graph:
     )
 
 
-class _Maker:
+class Maker:
     """Grows a random network of int8 tensors [1, height, width, channels]."""
 
     def __init__(self, seed: int) -> None:
@@ -205,7 +205,7 @@ class _Maker:
 
 def random_graph(seed: int) -> Graph:
     """A valid network of 1 to 10 layers with 1 to 3 inputs and 1 to 4 outputs: any tensors, inputs and repeats included."""
-    maker = _Maker(seed)
+    maker = Maker(seed)
     random = maker.random
     shapes = [(1, int(random.integers(1, 6)), int(random.integers(1, 6)), int(random.integers(1, 5)))]
     inputs = [maker.int8(shapes[0]) for _ in range(int(random.integers(1, 4)))]
@@ -231,7 +231,7 @@ def random_graph(seed: int) -> Graph:
 
 def constant_outputs() -> Graph:
     """Nothing to compute: a view of the input and two constants, of which one holds what has no literal."""
-    maker = _Maker(1)
+    maker = Maker(1)
     source = maker.int8((1, 2, 3, 1))
     shape = maker.constant([1, 3, 2, 1], "int32")
     view = maker.node(

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random networks of several layers, inputs and outputs: the emitted C equals the reference, every layer, on several cores."""
+"""Random networks in every mode on several cores: the emitted C equals the reference, every layer."""
 
 import pytest
 from emitted import random_graph
+from memory_graphs import memory_graph
 from tinyc import reference
+from tinyc.choose import choose
 from tinyc.emit import emit
-from tinyc.lower import lower
-from tinyc.memory import plan_memory
-from tinyc.ops import problems
+from tinyc.lower import OPTIMIZE
+from tinyc.passes import run_passes
 from tinyc.targets.cpus import find_cpu
 from tinyc.verification import verify, why_unusable
 from tinyc.verification.vectors import make_inputs
@@ -22,19 +23,21 @@ SLOW_CORES = [
 ]
 
 
+MODES = ("ram", "balanced", "speed", "ram", "size")
+
+
 def check(seed: int, cpu: str, engine: str) -> None:
     reason = why_unusable(engine, find_cpu(cpu))
     if reason is not None:
         pytest.skip(f"{engine}: {reason}")
-    graph = random_graph(seed)
-    assert [problems(layer) for layer in graph.layers()] == [[]] * len(graph.nodes), (
-        "the generator makes valid networks"
-    )
-    program = lower(graph, find_cpu(cpu))
+    graph = run_passes(random_graph(seed) if seed % 3 == 0 else memory_graph(seed // 3))
+    mode = MODES[seed % len(MODES)]
+    chosen = choose(graph, find_cpu(cpu), mode)
+    program = chosen.program
     inputs = make_inputs(graph, 4, seed)
     expected = [reference.run(graph, row) for row in inputs]
-    library = emit(program, plan_memory(program), "net")
-    result = verify("net", program, library, inputs, expected, emulator=engine, layers=True)
+    library = emit(program, chosen.memory, "net", mode)
+    result = verify("net", program, library, inputs, expected, emulator=engine, layers=True, optimize=OPTIMIZE[mode])
     assert result.bytes_compared == 4 * sum(tensor.bytes for tensor in graph.output_tensors)
     assert result.layers_compared == len(program.steps)
 

@@ -40,7 +40,7 @@ def test_in_place_only_where_nothing_repeats() -> None:
         (((2, 1), (3,)), ()),
     ]:
         [step] = lower(two_input_graph("ADD", shapes, (0.1, 0.2, 0.3)), find_cpu("host")).steps
-        assert step.binding.in_place == expected
+        assert tuple(step.binding.overlap) == expected
 
 
 def test_rules() -> None:

@@ -55,10 +55,10 @@ def test_ties_round_away_from_zero() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize(("padding", "shared"), [("VALID", True), ("SAME", False)])
-def test_output_takes_the_inputs_memory_only_without_padding_in_front(op: str, padding: str, shared: bool) -> None:
+def test_output_takes_the_inputs_place_only_without_padding_in_front(op: str, padding: str, shared: bool) -> None:
     graph = case(op, (1, 5, 5, 2), (3, 3), (1, 1), padding)
-    program = lower(graph, find_cpu("host"))
-    assert (program.storage[graph.outputs[0]] == graph.inputs[0]) == shared
+    [step] = lower(graph, find_cpu("host")).steps
+    assert (step.binding.overlap[0] == 0) == shared
     check(graph, tflm=False)
 
 

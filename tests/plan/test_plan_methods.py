@@ -56,13 +56,13 @@ def test_the_first_order_is_that_of_tensorflow_lite_micro() -> None:
 
 def test_gaps() -> None:
     taken = [(20, 30), (0, 10), (13, 15)]
-    assert lowest_gap(3, taken) == 10
-    assert lowest_gap(5, taken) == 15
-    assert lowest_gap(6, taken) == 30
-    assert tightest_gap(2, taken) == 10
-    assert tightest_gap(4, taken) == 15
-    assert tightest_gap(6, taken) == 30
-    assert lowest_gap(1, []) == tightest_gap(1, []) == 0
+    assert lowest_gap([(start - 3, end) for start, end in taken]) == 10
+    assert lowest_gap([(start - 5, end) for start, end in taken]) == 15
+    assert lowest_gap([(start - 6, end) for start, end in taken]) == 30
+    assert tightest_gap([(start - 2, end) for start, end in taken]) == 10
+    assert tightest_gap([(start - 4, end) for start, end in taken]) == 15
+    assert tightest_gap([(start - 6, end) for start, end in taken]) == 30
+    assert lowest_gap([]) == tightest_gap([]) == 0
 
 
 @settings(max_examples=150, deadline=None)

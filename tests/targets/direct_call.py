@@ -18,18 +18,23 @@ BUFFERS = 0x4000_0000
 
 @dataclass
 class Buffer:
-    """One argument in memory. `start` puts it at the start of its pages instead of the end; the rest of them is poisoned."""
+    """One argument in memory. `start` puts it at the start of its pages instead of the end; the rest of them is poisoned.
+
+    With `inside` it is `offset` bytes into that one, which comes before it: only the length of `data` counts.
+    """
 
     data: bytes
     start: bool = False
     address: int = 0
+    inside: Buffer | None = None
+    offset: int = 0
 
 
 def call(
-    image: Image, function: str, buffers: list[Buffer], model: int = arm.UC_CPU_ARM_CORTEX_M33
+    image: Image, function: str, buffers: list[Buffer], model: int = arm.UC_CPU_ARM_CORTEX_M33, first_argument: int = 0
 ) -> tuple[list[bytes], int]:
-    """Runs `function` with pointers to `buffers` as its arguments, on unicorn's `model` of a core. Returns what they hold then, and
-    the instructions.
+    """Runs `function` with pointers to `buffers`, from `first_argument` on, as its arguments, on unicorn's `model` of a core. Returns what
+    they hold then, and the instructions.
 
     Pages around each buffer are unmapped, and the bytes between the buffer and its page's end must keep their poison.
     """
@@ -41,7 +46,7 @@ def call(
     poisoned = [_place(engine, buffer, BUFFERS + 0x10_0000 * i) for i, buffer in enumerate(buffers)]
     registers = [arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3]
     stack = STACK + PAGE - 64
-    for position, buffer in enumerate(buffers):
+    for position, buffer in enumerate(buffers[first_argument:]):
         if position < 4:
             engine.reg_write(registers[position], buffer.address)
         else:
@@ -79,6 +84,9 @@ def _load(engine: unicorn.Uc, image: Image) -> None:
 
 def _place(engine: unicorn.Uc, buffer: Buffer, base: int) -> tuple[int, bytes]:
     """Maps pages at `base` and sets the buffer's address. Returns the unused part of the pages: its address and content."""
+    if buffer.inside is not None:
+        buffer.address = buffer.inside.address + buffer.offset
+        return buffer.address, b""
     size = max(-(-len(buffer.data) // PAGE), 1) * PAGE
     engine.mem_map(base, size)
     rest = size - len(buffer.data)

@@ -16,19 +16,20 @@ from oracle import assert_same_bytes, random_inputs
 from tinyc import reference
 from tinyc.emit import emit, runtime_files
 from tinyc.emulators import EMULATORS, find_emulator
-from tinyc.graph import Graph
-from tinyc.lower import lower
+from tinyc.graph import Graph, Layer
+from tinyc.lower import assemble, computed, lower
 from tinyc.memory import plan_memory
 from tinyc.ops import problems
-from tinyc.program import Params
+from tinyc.program import Argument, Binding, Input, Output, Params, ParamsPointer, Scalar, Scratch, Table
+from tinyc.select import Candidate, candidates
 from tinyc.targets import Kernel
-from tinyc.targets.cpus import CPUS
+from tinyc.targets.cpus import CPUS, Cpu
 from tinyc.toolchains import Image, Toolchain, build_image, install_line, try_kind
 
 
 def chosen(graph: Graph, cpu_name: str) -> str:
     """The C function that a build for speed calls for a graph of one layer."""
-    (step,) = lower(graph, CPUS[cpu_name], "speed").steps
+    (step,) = lower(graph, CPUS[cpu_name]).steps
     return step.kernel.function
 
 
@@ -60,13 +61,16 @@ def main_program(graph: Graph) -> bytes:
     return f"{text}int main(void) {{ for (;;) {{\n{reads}m_run(&context);\n{writes}}} }}\n".encode()
 
 
-def check_emulated(graphs: list[Graph], cpu_name: str, kind: str, optimize: str, folder: Path) -> None:
-    """Every layer in emulation, with the kernel that lowering chooses, against the numpy reference."""
+def check_emulated(
+    graphs: list[Graph], cpu_name: str, kind: str, optimize: str, folder: Path, function: str | None = None
+) -> None:
+    """Every layer in emulation, against the numpy reference: with the fastest kernel, or with `function` where it applies, with the layout
+    that takes the least scratch."""
     cpu = CPUS[cpu_name]
     graph = merged(graphs)
     for layer in graph.layers():
         assert problems(layer) == []
-    program = lower(graph, cpu, "speed")
+    program = assemble(graph, cpu, [preferred(layer, cpu, function) for layer in computed(graph)])
     sources = emit(program, plan_memory(program), "m")
     image = build_image({**sources, "main.c": main_program(graph)}, cpu, folder, toolchain=kind, optimize=optimize)
     runs = [random_inputs(graph, seed) for seed in range(3)]
@@ -79,6 +83,13 @@ def check_emulated(graphs: list[Graph], cpu_name: str, kind: str, optimize: str,
             assert_same_bytes(want.reshape(-1), got, f"{cpu_name} {kind} {optimize} layer {node.index}")
             position += want.size
     assert position == len(output)
+
+
+def preferred(layer: Layer, cpu: Cpu, function: str | None) -> Candidate:
+    """The candidate with `function` that takes the least scratch, or the fastest of all."""
+    offered = candidates(layer, cpu)
+    wanted = [candidate for candidate in offered if candidate.kernel.function == function]
+    return min(wanted, key=lambda candidate: candidate.binding.scratch) if wanted else offered[0]
 
 
 def emulator(cpu_name: str):  # type: ignore[no-untyped-def]
@@ -135,6 +146,50 @@ def call_kernel(
     inputs = random_inputs(graph, seed)
     got, instructions = call_with(image, kernel, graph, inputs[0], start)
     return reference.outputs(graph, inputs)[0].reshape(-1), got, instructions
+
+
+def call_shared(image: Image, kernel: Kernel, graph: Graph, seed: int, ahead: int) -> bool:
+    """Whether a layer is right with its output in the input's buffer, starting `ahead` bytes before the input (or after, if negative)."""
+    (layer,) = graph.layers()
+    inputs = random_inputs(graph, seed)
+    want = reference.outputs(graph, inputs)[0].tobytes()
+    data = inputs[0].tobytes()
+    first, begin = max(-ahead, 0), max(ahead, 0)
+    whole = bytearray(b"\x5a" * max(begin + len(data), first + len(want)))
+    whole[begin : begin + len(data)] = data
+    binding = kernel.bind(layer)
+    shared = Buffer(bytes(whole))
+    places = {Input: (begin, data), Output: (first, want)}
+    buffers = [shared]
+    for argument in binding.args:
+        if type(argument) in places:
+            offset, content = places[type(argument)]
+            buffers.append(Buffer(content, inside=shared, offset=offset))
+        else:
+            buffers.append(Buffer(_content(binding, argument)))
+    after, _ = call(image, kernel.function, buffers, first_argument=1)
+    return after[1 + list(map(type, binding.args)).index(Output)] == want
+
+
+def _content(binding: Binding, argument: Argument) -> bytes:
+    """What a parameter struct, a table or scratch begin as; no scratch is an address of nothing."""
+    if isinstance(argument, Scratch | Scalar):
+        return b"\xa5" * binding.scratch
+    if isinstance(argument, Table):
+        return next(c.values.tobytes() for c in binding.constants if c.name == argument.name)
+    assert isinstance(argument, ParamsPointer)
+    assert isinstance(binding.params, Params)
+    return np.array([int(v) for v in binding.params.fields.values()], np.int32).tobytes()  # type: ignore[call-overload]
+
+
+def check_lead(image: Image, kernel: Kernel, graph: Graph, seed: int = 0, exact: bool = True) -> None:
+    """A layer in one buffer: right at the lead and before it, wrong one byte after it where `exact`."""
+    (layer,) = graph.layers()
+    lead = kernel.bind(layer).overlap[0]
+    for more in (0, 1, 7, 16):
+        assert call_shared(image, kernel, graph, seed, lead + more), f"{kernel.function}: lead {lead} + {more}"
+    if exact:
+        assert not call_shared(image, kernel, graph, seed, lead - 1), f"{kernel.function}: lead {lead} is too large"
 
 
 def call_with(

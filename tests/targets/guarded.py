@@ -29,12 +29,13 @@ from unicorn import riscv_const as riscv
 #: Callee-saved registers: s0, s1, s2 .. s11, and gp and tp, which nobody may change.
 _KEPT = [8, 9, *range(18, 28), 3, 4]
 
-#: The Xtensa program: for each call on the input the number of buffers, then each one's size and content; all of them go back.
+#: The Xtensa program: for each call on the input the number of buffers and of those that are no arguments, then each one's size, whether it
+#: is inside the first one and where, and its content unless it is; all of them go back.
 _DRIVER = r"""
 #include "tinyc_host.h"
 #include "tinyc_kernels.h"
 
-#define BUFFERS 6
+#define BUFFERS 7
 #define PAGE 4096u
 #define MMAP2 80
 #define MPROTECT 82
@@ -78,24 +79,29 @@ static void fit(area *a, uint32_t size) {
 
 int main(void) {
     static area areas[BUFFERS];
-    uint32_t size[BUFFERS];
-    uint32_t count;
-    while (tinyc_host_read(&count, 4u) == 4u) {
-        void *data[BUFFERS] = {NULL};
-        for (uint32_t i = 0; i < count; i++) {
-            (void)tinyc_host_read(&size[i], 4u);
-            fit(&areas[i], size[i]);
-            data[i] = areas[i].data;
-            (void)tinyc_host_read(data[i], size[i]);
+    uint32_t head[2]; /* buffers; the first of them that is an argument */
+    while (tinyc_host_read(head, sizeof head) == sizeof head) {
+        void *data[BUFFERS + 1] = {NULL};
+        uint32_t where[BUFFERS][3]; /* size, inside the first one, from there on */
+        for (uint32_t i = 0; i < head[0]; i++) {
+            (void)tinyc_host_read(where[i], sizeof where[i]);
+            if (where[i][1] != 0u) {
+                data[i] = areas[0].data + where[i][2];
+            } else {
+                fit(&areas[i], where[i][0]);
+                data[i] = areas[i].data;
+                (void)tinyc_host_read(data[i], where[i][0]);
+            }
         }
-        ((function)FUNCTION)(data[0], data[1], data[2], data[3], data[4], data[5]);
-        for (uint32_t i = 0; i < count; i++) {
-            for (uint8_t *p = areas[i].first; p != areas[i].data; p++) {
+        void **const a = data + head[1];
+        ((function)FUNCTION)(a[0], a[1], a[2], a[3], a[4], a[5]);
+        for (uint32_t i = 0; i < head[0]; i++) {
+            for (uint8_t *p = areas[i].first; p != areas[i].data && where[i][1] == 0u; p++) {
                 if (*p != BEFORE) {
                     tinyc_host_exit(4);
                 }
             }
-            tinyc_host_write(data[i], size[i]);
+            tinyc_host_write(data[i], where[i][0]);
         }
     }
     return 0;
@@ -117,7 +123,12 @@ def build(function: str, cpu_name: str, kind: str, optimize: str, folder: Path) 
 
 
 def kernel(cpu_name: str, op: str, function: str) -> Kernel:
-    return next(k for k in kernels_for(CPUS[cpu_name])[op] if k.function == function)
+    return variants(cpu_name, op, function)[0]
+
+
+def variants(cpu_name: str, op: str, function: str) -> list[Kernel]:
+    """The ways in which layers may call a function, the fastest first."""
+    return [k for k in kernels_for(CPUS[cpu_name])[op] if k.function == function]
 
 
 def arguments(binding: Binding, data: Array, output: int) -> tuple[list[bytes], int]:
@@ -152,7 +163,7 @@ def check(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str, 
             inputs = random_inputs(graph, seed)
             buffers, position = arguments(kernel.bind(layer), inputs[0], graph.output_tensors[0].elements)
             cases.append((graph, buffers, position, reference.outputs(graph, inputs)[0].reshape(-1)))
-    after = _run(image, kernel.function, [buffers for _, buffers, _, _ in cases], cpu_name)
+    after = _run(image, kernel.function, [list(map(Buffer, buffers)) for _, buffers, _, _ in cases], cpu_name)
     for (graph, buffers, position, want), found in zip(cases, after, strict=True):
         what = f"{kernel.function} {graph.nodes[0].attributes} {[t.shape for t in graph.tensors]}"
         assert_same_bytes(want, np.frombuffer(found[position], np.int8), what)
@@ -165,37 +176,113 @@ def check(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str, 
 def check_input(image: Image, kernel: Kernel, graph: Graph, cpu_name: str, data: Array) -> None:
     """The layer for one input."""
     buffers, position = arguments(kernel.bind(next(graph.layers())), data, graph.output_tensors[0].elements)
-    (after,) = _run(image, kernel.function, [buffers], cpu_name)
+    (after,) = _run(image, kernel.function, [list(map(Buffer, buffers))], cpu_name)
     assert_same_bytes(
         reference.outputs(graph, [data])[0].reshape(-1), np.frombuffer(after[position], np.int8), kernel.function
     )
 
 
-def _run(image: Image, function: str, calls: Sequence[list[bytes]], cpu_name: str) -> list[list[bytes]]:
+def check_shared(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str, more: int = 0) -> None:
+    """Layers whose output may lie over the input, in one buffer at the lead and `more` bytes before it, for a random input."""
+    cases = [(graph, random_inputs(graph, 0)[0]) for graph in graphs]
+    for graph, ahead, right in shared(image, kernel, cases, cpu_name, more):
+        assert right, f"{kernel.function} {ahead} ahead {graph.nodes[0].attributes} {[t.shape for t in graph.tensors]}"
+
+
+def loose(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str) -> list[Graph]:
+    """The layers with a lead that are right for several inputs even when the output starts one byte later."""
+    ends = np.array([-128, 127], np.int8)
+    cases = [
+        (graph, np.random.default_rng(seed).choice(ends, graph.input_tensors[0].shape))
+        for graph in graphs
+        for seed in range(8)
+        if kernel.bind(next(graph.layers())).overlap.get(0, 0) > 0
+    ]
+    results = shared(image, kernel, cases, cpu_name, -1)
+    wrong = {id(graph) for graph, _, right in results if not right}
+    return list({id(graph): graph for graph, _, _ in results if id(graph) not in wrong}.values())
+
+
+def shared(
+    image: Image, kernel: Kernel, cases: Sequence[tuple[Graph, Array]], cpu_name: str, more: int
+) -> list[tuple[Graph, int, bool]]:
+    """(layer, how far the output starts before the input, whether it is right) of those whose output may lie over the input, each
+    with its input."""
+    calls, found = [], []
+    for graph, data in cases:
+        binding = kernel.bind(next(graph.layers()))
+        if 0 in binding.overlap:
+            ahead = binding.overlap[0] + more
+            buffers, output = arguments(binding, data, graph.output_tensors[0].elements)
+            source = next(i for i, argument in enumerate(binding.args) if isinstance(argument, Input))
+            calls.append(over(buffers, source, output, ahead))
+            found.append((graph, ahead, data, output))
+    after = _run(image, kernel.function, calls, cpu_name, first=1)
+    return [
+        (graph, ahead, _unspoilt(graph, data, calls[i], after[i], output))
+        for i, (graph, ahead, data, output) in enumerate(found)
+    ]
+
+
+def over(buffers: Sequence[bytes], source: int, output: int, ahead: int) -> list[Buffer]:
+    """One memory for the input and the output, which starts `ahead` bytes before it, and all arguments in it or apart."""
+    begin, first = max(ahead, 0), max(-ahead, 0)
+    data, result = buffers[source], buffers[output]
+    whole = bytearray(b"\x5a" * max(begin + len(data), first + len(result)))
+    whole[begin : begin + len(data)] = data
+    memory = Buffer(bytes(whole))
+    places = {source: begin, output: first}
+    return [memory] + [
+        Buffer(content, inside=memory, offset=places[i]) if i in places else Buffer(content)
+        for i, content in enumerate(buffers)
+    ]
+
+
+def _unspoilt(graph: Graph, data: Array, before: Sequence[Buffer], after: Sequence[bytes], output: int) -> bool:
+    """Whether the output is right and all other bytes of its memory are as they were."""
+    want = reference.outputs(graph, [data])[0].tobytes()
+    first = before[1 + output].offset
+    expected = bytearray(before[0].data)
+    expected[first : first + len(want)] = want
+    return after[0] == bytes(expected)
+
+
+def _run(
+    image: Image, function: str, calls: Sequence[list[Buffer]], cpu_name: str, first: int = 0
+) -> list[list[bytes]]:
+    """What the buffers hold after each call; those before `first` are no arguments."""
+    if not calls:
+        return []
     if CPUS[cpu_name].family == "riscv":
-        return [_call_riscv(image, function, buffers, number % 2 == 1) for number, buffers in enumerate(calls)]
+        return [_call_riscv(image, function, buffers, number % 2 == 1, first) for number, buffers in enumerate(calls)]
     stdin = b"".join(
-        struct.pack("<I", len(buffers)) + b"".join(struct.pack("<I", len(b)) + b for b in buffers) for buffers in calls
+        struct.pack("<II", len(buffers), first) + b"".join(_sent(buffer) for buffer in buffers) for buffers in calls
     )
     output = emulator(cpu_name).run(image, stdin, entry="main", timeout=300).output
     after, position = [], 0
     for buffers in calls:
-        ends = np.cumsum([len(b) for b in buffers]) + position
-        after.append([output[end - len(b) : end] for end, b in zip(ends.tolist(), buffers, strict=True)])
+        ends = np.cumsum([len(b.data) for b in buffers]) + position
+        after.append([output[end - len(b.data) : end] for end, b in zip(ends.tolist(), buffers, strict=True)])
         position = int(ends[-1])
     assert position == len(output)
     return after
 
 
-def _call_riscv(image: Image, function: str, contents: list[bytes], start: bool) -> list[bytes]:
+def _sent(buffer: Buffer) -> bytes:
+    head = struct.pack("<III", len(buffer.data), buffer.inside is not None, buffer.offset)
+    return head if buffer.inside is not None else head + buffer.data
+
+
+def _call_riscv(image: Image, function: str, buffers: list[Buffer], start: bool, first: int) -> list[bytes]:
     """In unicorn, every buffer on pages of its own, at their end or at their start; the registers that a callee keeps are compared."""
     engine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
     _load(engine, image)
     engine.mem_map(STACK, PAGE)
     engine.mem_map(STOP, PAGE)
-    buffers = [Buffer(content, start) for content in contents]
+    for buffer in buffers:
+        buffer.start = start
     poisoned = [_place(engine, buffer, 0x4000_0000 + 0x10_0000 * i) for i, buffer in enumerate(buffers)]
-    for position, buffer in enumerate(buffers):
+    for position, buffer in enumerate(buffers[first:]):
         engine.reg_write(riscv.UC_RISCV_REG_X10 + position, buffer.address)
     saved = {riscv.UC_RISCV_REG_X0 + number: 0x5A5A_0000 + number for number in _KEPT}
     for register, value in saved.items():

@@ -23,8 +23,13 @@ FUNCTION = "tinyc_fully_connected_s8_dsp"
 LAYERS = dsp_layers(conv=False)
 
 
-def kernel() -> Kernel:
-    return next(k for k in kernels_for(CPUS["cortex-m4"])["FULLY_CONNECTED"] if k.function == FUNCTION)
+def kernels() -> list[Kernel]:
+    """With all inputs in scratch, then with some of them."""
+    return [k for k in kernels_for(CPUS["cortex-m4"])["FULLY_CONNECTED"] if k.function == FUNCTION]
+
+
+def kernel(depth: int = 1) -> Kernel:
+    return kernels()[1 if depth > 320 else 0]
 
 
 def dense(rows: int, depth: int, units: int, activation: str = "NONE") -> Graph:
@@ -46,8 +51,9 @@ def dense(rows: int, depth: int, units: int, activation: str = "NONE") -> Graph:
 def test_exact_in_emulation(cpu_name: str, kind: str, optimize: str, tmp_path: Path) -> None:
     need_compiler(cpu_name, kind)
     graphs = sample(LAYERS, 30, BUILDS.index((cpu_name, kind, optimize)))
-    assert FUNCTION in [chosen(graph, cpu_name) for graph in graphs]
-    check_emulated(graphs, cpu_name, kind, optimize, tmp_path)
+    graphs += [dense(1, 331, 9), dense(2, 402, 6, "RELU6")]
+    assert [kernel().applies(next(graph.layers())) for graph in graphs].count(True) > 20
+    check_emulated(graphs, cpu_name, kind, optimize, tmp_path, FUNCTION)
 
 
 @pytest.fixture(scope="module")
@@ -75,26 +81,32 @@ def test_stays_inside_its_buffers_many(image: Image, graph: Graph, start: bool) 
 @pytest.mark.parametrize(
     ("rows", "depth", "units", "activation", "most"),
     [
-        (1, 640, 128, "NONE", 0.91),
-        (1, 128, 128, "RELU", 1.1),
+        (1, 640, 128, "NONE", 0.9),
+        (1, 320, 128, "NONE", 0.92),
+        (1, 128, 128, "RELU", 1.0),
         (1, 128, 8, "NONE", 1.3),
         (1, 8, 128, "NONE", 2.3),
         (1, 64, 12, "NONE", 1.31),
         (1, 400, 7, "RELU6", 1.4),
-        (1, 37, 9, "NONE", 2.3),
+        (1, 37, 9, "NONE", 2.5),
+        (2, 403, 9, "RELU", 1.5),
+        (1, 323, 8, "NONE", 1.2),
         (3, 100, 10, "NONE", 1.6),
         (1, 256, 2, "NONE", 3.1),
-        (1, 16, 4, "NONE", 3.5),
+        (1, 16, 4, "NONE", 3.9),
         (4, 16, 16, "NONE", 1.9),
-        (2, 24, 5, "NONE", 3.3),
+        (2, 24, 5, "NONE", 3.4),
     ],
 )
 def test_instructions_per_mac(image: Image, rows: int, depth: int, units: int, activation: str, most: float) -> None:
     graph = dense(rows, depth, units, activation)
-    want, got, instructions = call_kernel(image, kernel(), graph, 0, False)
-    assert_same_bytes(want, got, "kernel")
-    assert instructions / (rows * depth * units) < most
-    assert 0.93 < kernel().cost(next(graph.layers())) / instructions < 1.07
+    (layer,) = graph.layers()
+    for less_scratch, offered in enumerate(kernels()):
+        if offered.applies(layer):
+            want, got, instructions = call_kernel(image, offered, graph, 0, False)
+            assert_same_bytes(want, got, "kernel")
+            assert instructions / (rows * depth * units) < most * (1.1 if less_scratch else 1.0)
+            assert 0.93 < offered.cost(layer) / instructions < 1.07
 
 
 @pytest.mark.parametrize("cpu_name", ["cortex-m4", "cortex-m7", "cortex-m33"])
@@ -107,6 +119,14 @@ def test_scratch_and_weights() -> None:
     binding = kernel().bind(next(dense(1, 17, 8).layers()))
     assert binding.scratch == 2 * 24 + 4
     assert binding.constants[0].values.nbytes == 24 * 8 + 16 * 8
+
+
+def test_scratch_is_bounded() -> None:
+    """Of deep layers, only some inputs are copied as halfwords; weights are padded no more than before."""
+    for depth, scratch, padded in ((320, 644, 320), (321, 644, 328), (640, 644, 640), (643, 644, 648)):
+        binding = kernel(depth).bind(next(dense(1, depth, 8).layers()))
+        assert binding.scratch == scratch
+        assert binding.constants[0].values.nbytes == padded * 8 + 16 * 8
 
 
 def test_filter_zero_point_falls_back() -> None:

@@ -146,7 +146,7 @@ def check_alone(images: dict[str, Image], graph: Graph, start: bool, seed: int, 
         return
     inputs = random_inputs(graph, seed)
     arrays = [inputs[0], inputs[-1]] if layer.op in ("ADD", "SUB") else [inputs[0]]
-    if place is not None and place not in kernel(layer.op).bind(layer).in_place:
+    if place is not None and kernel(layer.op).bind(layer).overlap.get(place) != 0:
         place = None
     got, _ = run(images, graph, arrays, start, place)
     assert_same_bytes(reference.outputs(graph, inputs)[0].reshape(-1), got, "kernel")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mve_harness import Case, build, mve_kernel, run
+from mve_harness import Case, build, loose, mve_kernel, run, shared, variants
 from oracle import random_inputs
 from tinyc.emit import runtime_files
 from tinyc.errors import ToolError
@@ -229,7 +229,7 @@ BUILDS = [("gcc", "-O2"), ("gcc", "-Os"), ("zig", "-O2"), ("zig", "-Os")]
 
 @pytest.mark.parametrize(("op", "function"), USES)
 def test_exact_and_inside_buffers(op: str, function: str, images_of: Callable[[str, str], Image]) -> None:
-    cases = collected(op, mve_kernel(op, function), 60)
+    cases = [case for kernel in variants(op, function) for case in collected(op, kernel, 60)]
     for kind, optimize in (("gcc", "-O2"), ("zig", "-Os")):
         run(images_of(kind, optimize), FUNCTIONS, cases)
 
@@ -237,10 +237,19 @@ def test_exact_and_inside_buffers(op: str, function: str, images_of: Callable[[s
 @pytest.mark.slow
 @pytest.mark.parametrize(("op", "function"), USES)
 def test_exact_and_inside_buffers_many(op: str, function: str, images_of: Callable[[str, str], Image]) -> None:
-    cases = collected(op, mve_kernel(op, function), 1000)
-    assert len(cases) == 1000
-    for kind, optimize in BUILDS:
-        run(images_of(kind, optimize), FUNCTIONS, cases)
+    cases = [case for kernel in variants(op, function) for case in collected(op, kernel, 1000)]
+    assert len(cases) == 1000 * len(variants(op, function))
+    for number, (kind, optimize) in enumerate(BUILDS):
+        run(images_of(kind, optimize), FUNCTIONS, cases + shared(cases, 5 * number))
+
+
+@pytest.mark.parametrize(("op", "function"), USES)
+def test_over_the_input(op: str, function: str, images_of: Callable[[str, str], Image]) -> None:
+    """In one buffer at the lead, and some way before it."""
+    cases = [case for kernel in variants(op, function) for case in collected(op, kernel, 90)]
+    assert len(shared(cases)) > len(cases) // 3
+    for kind, optimize, more in (("gcc", "-O2", 0), ("zig", "-Os", 0), ("gcc", "-O2", 1), ("gcc", "-O2", 37)):
+        run(images_of(kind, optimize), FUNCTIONS, shared(cases, more))
 
 
 # Speed
@@ -377,6 +386,21 @@ SPEED: list[tuple[str, Graph, float]] = [
 ]
 
 
+def test_leads_are_exact(images_of: Callable[[str, str], Image]) -> None:
+    """One byte later is wrong."""
+    cases = [
+        Case(kernel, graph, random_inputs(graph, 0))
+        for function, graph, _ in SPEED
+        for kernel in variants(graph.nodes[0].op, function)
+        if kernel.applies(next(graph.layers()))
+    ]
+    assert sum(case.ahead != 0 for case in shared(cases)) > 30
+    names = [
+        (case.kernel.function, case.graph.tensors[0].shape) for case in loose(images_of("gcc", "-O2"), FUNCTIONS, cases)
+    ]
+    assert names == []
+
+
 def test_instructions_as_predicted(images_of: Callable[[str, str], Image]) -> None:
     cases = [
         Case(mve_kernel(graph.nodes[0].op, function), graph, random_inputs(graph, 0)) for function, graph, _ in SPEED
@@ -401,7 +425,7 @@ def test_instructions_as_predicted(images_of: Callable[[str, str], Image]) -> No
 
 
 def chosen(graph: Graph, cpu_name: str = "cortex-m55") -> str:
-    return lower(graph, CPUS[cpu_name], "speed").steps[0].kernel.function
+    return lower(graph, CPUS[cpu_name]).steps[0].kernel.function
 
 
 CHOICES = [

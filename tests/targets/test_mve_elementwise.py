@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mve_harness import Case, build, mve_kernel, run
+from mve_harness import Case, build, loose, mve_kernel, run, shared
 from oracle import random_inputs
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
 from tinyc.ops import problems
@@ -105,13 +105,23 @@ def test_exact_and_inside_buffers(op: str, function: str, images_of: Callable[[s
         run(images_of(kind, optimize), FUNCTIONS, cases)
 
 
+@pytest.mark.parametrize(("op", "function"), USES)
+def test_over_the_input(op: str, function: str, images_of: Callable[[str, str], Image]) -> None:
+    """In one buffer at the lead, and some way before it; one byte later is wrong."""
+    cases = collected(op, mve_kernel(op, function), 60)
+    for kind, optimize, more in (("gcc", "-O2", 0), ("zig", "-Os", 0), ("gcc", "-O2", 1), ("gcc", "-O2", 37)):
+        run(images_of(kind, optimize), FUNCTIONS, shared(cases, more))
+    assert len(shared(cases)) == len(cases)
+    assert 3 * len(loose(images_of("gcc", "-O2"), FUNCTIONS, cases)) <= len(cases)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("op", "function"), USES)
 def test_exact_and_inside_buffers_many(op: str, function: str, images_of: Callable[[str, str], Image]) -> None:
     cases = collected(op, mve_kernel(op, function), 1000)
     assert len(cases) == 1000
     for kind, optimize in (("gcc", "-O2"), ("gcc", "-Os"), ("zig", "-O2"), ("zig", "-Os")):
-        run(images_of(kind, optimize), FUNCTIONS, cases)
+        run(images_of(kind, optimize), FUNCTIONS, cases + shared(cases))
 
 
 def test_every_pair_of_inputs(images_of: Callable[[str, str], Image]) -> None:

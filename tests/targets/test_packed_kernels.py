@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import guarded
 import layers
 import numpy as np
 import pytest
@@ -234,6 +235,59 @@ def test_stays_inside_its_buffers(images: dict[str, Image], cpu_name: str, op: s
 def test_stays_inside_its_buffers_many(images: dict[str, Image], cpu_name: str, op: str) -> None:
     for number, (graph, k) in enumerate(applying(cpu_name, samples(op, 6000, 200, 3))):
         call_kernel(images[cpu_name], cpu_name, graph, k, number % 2 == 0)
+        assert over_the_input(images[cpu_name], cpu_name, graph, k, number % 3) in (True, None)
+
+
+def over_the_input(
+    image: Image, cpu_name: str, graph: Graph, k: Kernel, more: int, data: Array | None = None
+) -> bool | None:
+    """Whether a layer is right with the output over the input, `more` bytes before its lead; None where they must stay apart."""
+    binding = k.bind(next(graph.layers()))
+    if 0 not in binding.overlap:
+        return None
+    values = random_inputs(graph, 0)[0] if data is None else data
+    want = reference.outputs(graph, [values])[0].tobytes()
+    buffers, output = guarded.arguments(binding, values, len(want))
+    if binding.scratch:
+        buffers[-1] += bytes(-len(buffers[-1]) % 4)
+    memory = guarded.over(buffers, 1, output, binding.overlap[0] + more)
+    after, _ = call(image, k.function, memory, CORES[cpu_name][1], first_argument=1)
+    first = memory[1 + output].offset
+    kept = bytearray(memory[0].data)
+    kept[first : first + len(want)] = after[0][first : first + len(want)]
+    assert after[0] == bytes(kept)
+    return after[1 + output] == want
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("cpu_name", CORES)
+def test_over_the_input(images: dict[str, Image], cpu_name: str, op: str) -> None:
+    """In one buffer at the lead, and some way before it."""
+    found = [
+        (graph, k, more, over_the_input(images[cpu_name], cpu_name, graph, k, more))
+        for number, (graph, k) in enumerate(applying(cpu_name, samples(op, 1500, 20, 5)))
+        for more in (0, (1, 16, 33)[number % 3])
+    ]
+    wrong = [(k.function, more, graph.tensors[0].shape) for graph, k, more, right in found if right is False]
+    assert wrong == []
+    assert sum(right is True for *_, right in found) > 15
+
+
+@pytest.mark.parametrize("cpu_name", CORES)
+def test_leads_are_exact(images: dict[str, Image], cpu_name: str) -> None:
+    """One byte later is wrong for some input."""
+    ends = np.array([-128, 127], np.int8)
+    leads, loose = 0, []
+    small = [graph for graph in SHAPES if all(np.prod(graph.tensors[i].shape) < 3000 for i in (0, 1, -1))]
+    for graph, k in applying(cpu_name, small):
+        shape = graph.tensors[0].shape
+        if k.bind(next(graph.layers())).overlap.get(0, 0) > 0:
+            leads += 1
+            inputs = (np.random.default_rng(seed).choice(ends, shape) for seed in range(4))
+            if all(over_the_input(images[cpu_name], cpu_name, graph, k, -1, data) for data in inputs):
+                loose.append((k.function, shape, graph.tensors[1].shape))
+    assert loose == []
+    assert leads > 4
 
 
 # Arithmetic of the records, which the kernels' code follows
@@ -441,8 +495,8 @@ def test_costs_predict_instructions(cpu_name: str, tmp_path: Path) -> None:
     assert len(pairs) > 30
     counts = counted(pairs, cpu_name, tmp_path, toolchain="gcc", optimize="-O2")
     ratios = {
-        f"{k.function} {graph.tensors[0].shape} {graph.tensors[1].shape}": k.cost(next(graph.layers())) / count
-        for (graph, k), count in zip(pairs, counts, strict=True)
+        f"{k.function} {graph.tensors[0].shape} {graph.tensors[1].shape} {i}": k.cost(next(graph.layers())) / count
+        for i, ((graph, k), count) in enumerate(zip(pairs, counts, strict=True))
     }
     assert {name: ratio for name, ratio in ratios.items() if not 0.92 < ratio < 1.08} == {}
 

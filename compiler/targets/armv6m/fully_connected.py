@@ -11,7 +11,7 @@ import numpy as np
 from ...graph import Array, Layer
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
-from .. import Kernel, _packed_pixels
+from .. import Kernel, _groups, _packed_pixels
 from .._packed_pixels import Channel
 from . import conv_2d
 from ._requantize import LONG, record, record_words
@@ -72,6 +72,7 @@ def _bind(layer: Layer) -> Binding:
         args=(ParamsPointer(), Input(0), Table("stream"), Output()),
         params=params,
         constants=(Constant("stream", table),),
+        overlap={0: _groups.lead(layer, BLOCK)},
     )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...graph import Layer
 from ...program import Binding
 from .. import Kernel, _packed_pixels, _packed_planes
@@ -23,16 +25,28 @@ _PRICES = _packed_planes.Prices(
 )
 
 
-def _applies(layer: Layer) -> bool:
-    return _packed_pixels.product(layer) is not None and _packed_planes.planes(layer) is not None
+def _applies(layer: Layer, small: bool) -> bool:
+    if _packed_pixels.product(layer) is None or _packed_planes.planes(layer) is None:
+        return False
+    return not small or _packed_planes.smaller(layer)
 
 
-def _bind(layer: Layer) -> Binding:
-    return _packed_planes.bind(layer, record, RECORD)
+def _bind(layer: Layer, small: bool) -> Binding:
+    return _packed_planes.bind(layer, record, RECORD, small)
 
 
-def _cost(layer: Layer) -> float:
-    return _packed_planes.cost(layer, _PRICES)
+def _cost(layer: Layer, small: bool) -> float:
+    return _packed_planes.cost(layer, _PRICES, small)
 
 
-KERNELS = (Kernel("tinyc_depthwise_conv_2d_s8_armv7m", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="armv7m"),)
+KERNELS = tuple(
+    Kernel(
+        "tinyc_depthwise_conv_2d_s8_armv7m",
+        "DEPTHWISE_CONV_2D",
+        partial(_bind, small=small),
+        partial(_cost, small=small),
+        partial(_applies, small=small),
+        isa="armv7m",
+    )
+    for small in (False, True)
+)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Geometry and packed records of the depthwise kernels that work on planes (runtime_c/internal/tinyc_planes_dsp.h).
 
-The kernels transpose four channels at a time from NHWC to lines of halfwords, padding included. Lines may be rows or columns
+The kernels transpose four channels at a time, or two, from NHWC to lines of halfwords, padding included. Lines may be rows or columns
 of the image. Records hold everything about an output channel: its weights, bias and multiplier, one to a channel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,8 @@ from ...ops._convolution import Axis, axes, multipliers
 from ...ops._fixed_point import activation_range, multiply_by_quantized_multiplier
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 
-#: Scratch that a band of lines should not exceed, in bytes; it does where its planes need more for a few output lines.
-SCRATCH = 2048
-LINES_PER_BAND = 4
+#: (bytes, lines): scratch that a band of lines should not exceed, and how many output lines a band has even if it does.
+BANDS = ((2048, 4), (1024, 1), (0, 1))
 
 #: Every channel of the ReLU kernels is shifted right by this.
 RELU_SHIFT = 10
@@ -44,6 +44,7 @@ class Planes:
     pitch: int
     per_pitch: int
     band: int
+    lanes: int
 
     @property
     def buffer_lines(self) -> int:
@@ -52,20 +53,21 @@ class Planes:
     @property
     def scratch(self) -> int:
         """Bytes of scratch memory."""
-        return self.buffer_lines * self.pitch * (4 // self.per_pitch)
+        return self.buffer_lines * self.pitch * (self.lanes // self.per_pitch)
 
 
-def planes(layer: Layer, transposed: bool, needed_words: int, pitch: int | None) -> Planes | None:
-    """The layout of `layer` with the image's columns as lines where `transposed`.
+def layouts(layer: Layer, transposed: bool, needed_words: int, pitch: int | None, lanes: int = 4) -> list[Planes]:
+    """The layouts of `layer`, with the image's columns as lines where `transposed`, in bands of different heights.
 
-    `needed_words` is what the kernel reads of a line; `pitch` is its fixed distance between lines in bytes, or None. None when
-    the lines are too long for that.
+    `needed_words` is what the kernel reads of a line; `pitch` is its fixed distance between lines in bytes, or None; `lanes` is the number
+    of channels that it transposes together. None when the lines are too long for that.
     """
     lines, columns = axes(layer)[::-1] if transposed else axes(layer)
+    channels = min(layer.input(0).shape[3], lanes)
     used = min(columns.input, (columns.output - 1) * columns.stride + columns.taps - columns.pad)
     before = columns.pad % 4
     first = 4 - before if before else 0
-    if layer.input(0).shape[3] < 4 or used < first:
+    if channels < lanes or used < first:
         entry, quads, last = -1, 0, 0
         loaded = -(-(columns.pad + used) // 2)
     else:
@@ -74,23 +76,34 @@ def planes(layer: Layer, transposed: bool, needed_words: int, pitch: int | None)
         quads += 1 if before else 0
         loaded = (columns.pad // 4 + quads + (1 if last else 0)) * 2
     words = -(-max(loaded, needed_words) // 2) * 2
-    per_pitch = 4
+    per_pitch = lanes
     if pitch is None:
         # All planes side by side, and a multiple of eight words.
-        lanes = min(layer.input(0).shape[3], 4)
-        words = -(-words * lanes // 8) * 8 // lanes if lanes != 3 else -(-words // 8) * 8
-        pitch = words * lanes * 4
+        words = -(-words * channels // 8) * 8 // channels if channels != 3 else -(-words // 8) * 8
+        pitch = words * channels * 4
     else:
-        fitting = [count for count in (4, 2, 1) if words * 4 * count <= pitch]
+        fitting = [count for count in (4, 2, 1) if count <= lanes and words * 4 * count <= pitch]
         if not fitting:
-            return None
+            return []
         per_pitch = fitting[0]
-    line_bytes = pitch * 4 // per_pitch
-    most = max(SCRATCH // line_bytes, (LINES_PER_BAND - 1) * lines.stride + lines.taps)
-    band = max(1, min(lines.output, (most - lines.taps) // lines.stride + 1))
-    # As few bands as that, of equal height.
-    band = -(-lines.output // -(-lines.output // band))
-    return Planes(lines, columns, transposed, used, entry, quads, last, words, pitch, per_pitch, band)
+    line_bytes = pitch * lanes // per_pitch
+    bands: dict[int, None] = {}
+    for limit, output_lines in BANDS:
+        most = max(limit // line_bytes, (output_lines - 1) * lines.stride + lines.taps)
+        band = max(1, min(lines.output, (most - lines.taps) // lines.stride + 1))
+        # As few bands as that, of equal height.
+        bands[-(-lines.output // -(-lines.output // band))] = None
+    geometry = (lines, columns, transposed, used, entry, quads, last, words, pitch, per_pitch)
+    return [Planes(*geometry, band, lanes) for band in bands]
+
+
+def best(found: Sequence[Planes], cost: Callable[[Planes], float]) -> list[Planes]:
+    """The cheapest layout, then those that take less scratch than all that are cheaper."""
+    chosen: list[Planes] = []
+    for p in sorted(found, key=lambda p: (cost(p), p.scratch)):
+        if not chosen or p.scratch < chosen[-1].scratch:
+            chosen.append(p)
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -98,8 +111,8 @@ class Work:
     """How often the shared part of the kernels does what, for one layer.
 
     Attributes:
-        groups: of four channels, in all images. `calls`: of the line function. `bands`: groups times bands of lines.
-        channels: in these calls. `lines`: transposed, of four channels. `quads`: of columns in these lines.
+        groups: of channels, in all images. `calls`: of the line function. `bands`: groups times bands of lines.
+        channels: in these calls. `lines`: transposed, of a group. `quads`: of columns in these lines.
         gathered: values transposed one by one. `moves`: calls that fill or copy lines of planes. `moved`: words they write.
         clamped: outputs that go through the activation's clamp.
     """
@@ -120,7 +133,7 @@ def work(layer: Layer, p: Planes) -> Work:
     """What the kernels do for `layer` as `p` lays it out; follows tinyc_planes_image in C."""
     batches, _, _, depth = layer.input(0).shape
     multiplier = layer.attributes["depth_multiplier"]
-    groups, words, regions = -(-depth // 4) * batches, p.pitch // 4, 4 // p.per_pitch
+    groups, words, regions = -(-depth // p.lanes) * batches, p.pitch // 4, p.lanes // p.per_pitch
     bands = lines = moves = moved = 0
     loaded = -p.lines.pad
     for row in range(0, p.lines.output, p.band):

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...graph import Layer
 from ...ops._pool import axes
+from ...program import Binding
+from .._overlap import lead
+from ..generic import _pool
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Rates:
     channel: float
     channel_row: float
     channel_tap: float
+
+
+def bind(layer: Layer) -> Binding:
+    """The generic kernels' call. Values of a pixel that are already replaced are of channels that are done: it is as if copied first."""
+    return replace(_pool.bind(layer), overlap={0: lead(layer, buffered=True)})
 
 
 def largest_window(layer: Layer) -> int:

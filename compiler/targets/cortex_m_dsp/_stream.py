@@ -15,6 +15,7 @@ import numpy as np
 from ...graph import Array, Layer
 from ...ops._fixed_point import activation_range, multiply_by_quantized_multiplier
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
+from .._overlap import blocks, lead
 
 #: Right shifts that the kernel's 6-instruction requantization does exactly, while |accumulator| is below ACCUMULATOR_LIMIT.
 SHIFTS = range(1, 23)
@@ -145,6 +146,11 @@ def _padded(values: Array, blocks: int) -> Array:
     return padded.reshape(blocks, 4)
 
 
+def pairs_lead(layer: Layer, pixels: int) -> int:
+    """The lead over the input of tinyc_gemm_dsp: two of `pixels` output pixels at a time, whose patches are copied to scratch first."""
+    return lead(layer, blocks(pixels, 2), buffered=True)
+
+
 def bind(layer: Layer, p: Product) -> Binding:
     """The call of tinyc_conv_1x1_s8_dsp."""
     channels, depth = p.weights.shape
@@ -165,6 +171,7 @@ def bind(layer: Layer, p: Product) -> Binding:
         params=params,
         constants=(Constant("stream", pack(p, layer.output.zero_point, relu(p, layer))),),
         scratch=depth // 4 * 16 + (-(-(depth % 4) // 4) * 24) + 8,
+        overlap={0: pairs_lead(layer, p.rows)},
     )
 
 
@@ -187,4 +194,4 @@ def cost_of_patches(layer: Layer, pixels: int, channels: int, rows: int, run: in
     block = (55.0 if low >= layer.output.zero_point else 68.0) + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
     last = channels % 4
     pair = widen + 18.0 + -(-channels // 4) * block + (18.0 + 6.0 * last if last else 0.0)
-    return -(-pixels // 2) * pair + (0.0 if (low, high) == (-128, 127) else 10.0 * pixels * channels)
+    return -(-pixels // 2) * pair + (0.0 if (low, high) == (-128, 127) else 2.0 * pixels * channels)

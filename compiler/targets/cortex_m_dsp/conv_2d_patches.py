@@ -130,13 +130,14 @@ def params(layer: Layer, p: Patches, odd: tuple[int, int] = (0, 0), relu: bool =
     return Params("tinyc_conv_2d_dsp_params", fields)
 
 
-def bind(parameters: Params, stream: Array, scratch: int) -> Binding:
-    """The call of a kernel with these parameters."""
+def bind(parameters: Params, stream: Array, scratch: int, lead: int) -> Binding:
+    """The call of a kernel with these parameters; `lead` is its output's over its input."""
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=parameters,
         constants=(Constant("stream", stream),),
         scratch=scratch,
+        overlap={0: lead},
     )
 
 
@@ -153,7 +154,8 @@ def _applies(layer: Layer) -> bool:
 def _bind(layer: Layer) -> Binding:
     p, matrix = patches(layer), product(layer)
     relu = _stream.relu(matrix, layer)
-    return bind(params(layer, p, relu=relu), _stream.pack(matrix, layer.output.zero_point, relu), p.scratch)
+    stream = _stream.pack(matrix, layer.output.zero_point, relu)
+    return bind(params(layer, p, relu=relu), stream, p.scratch, _stream.pairs_lead(layer, matrix.rows))
 
 
 def _cost(layer: Layer) -> float:

@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ...graph import Layer
 from ...program import Binding
 from .. import Kernel
-from . import _planes
-
-#: TINYC_3X3_PITCH in runtime_c/internal/tinyc_depthwise_3x3_dsp.h.
-PITCH_3X3 = 256
+from . import _direct, _planes
 
 #: STEPS_MAX in tinyc_depthwise_s8_dsp.c.
 STEPS_MAX = 8
 
+#: Layouts of a layer that a kernel is offered with, from the cheapest to the one with the least scratch.
+LAYOUTS = 3
+
 #: Instructions per output of the clamp that activations other than the whole range need.
-CLAMP = 9.0
+CLAMP = 2.0
 
 Requantization = Callable[[_planes.Channels], _planes.Scaled | None]
 
@@ -37,19 +38,31 @@ def _along(layer: Layer, transposed: bool) -> tuple[int, int, int]:
 # 3x3
 
 
-def _planes_3x3(layer: Layer) -> _planes.Planes | None:
-    """The cheaper of the layouts by rows and by columns, or None where neither fits."""
+@dataclass(frozen=True)
+class _Rates:
+    """How a 3x3 kernel transposes: channels together, bytes from line to line (TINYC_3X3_PITCH in C), instructions per quad of columns."""
+
+    lanes: int
+    pitch: int
+    quad: float
+
+
+FOURS = _Rates(4, 256, 25.0)
+PAIRS = _Rates(2, 112, 16.0)
+
+
+def _layouts_3x3(layer: Layer, rates: _Rates) -> list[_planes.Planes]:
+    """Layouts by rows and by columns, from the cheapest to the one with the least scratch."""
     found = []
     for transposed in (False, True):
         outputs, stride, _ = _along(layer, transposed)
         words = -(-outputs // 2) + 1 if stride == 1 else outputs + 1 + outputs % 2
-        p = _planes.planes(layer, transposed, words, PITCH_3X3) if stride in (1, 2) else None
-        if p is not None:
-            found.append(p)
-    return min(found, key=lambda p: _instructions_3x3(layer, p, signed=False), default=None)
+        if stride in (1, 2):
+            found += _planes.layouts(layer, transposed, words, rates.pitch, rates.lanes)
+    return _planes.best(found, lambda p: _instructions_3x3(layer, p, False, rates))
 
 
-def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool) -> float:
+def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool, rates: _Rates) -> float:
     """Counted on Cortex-M4 with arm-none-eabi-gcc 12 -O2: within 2 % for 38 shapes."""
     w = _planes.work(layer, p)
     pair, unrolled = (23, 6) if p.columns.stride == 1 else (26, 4)
@@ -57,32 +70,31 @@ def _instructions_3x3(layer: Layer, p: _planes.Planes, signed: bool) -> float:
     turns = -(-pairs // unrolled)
     line = 8 + (pair + 5 * signed) * pairs + (13 + 3 * signed) * rest + (5 + 3 * turns if turns > 1 else 0)
     lines = layer.output.elements // p.columns.output
-    shared = 160.0 + 42.0 * w.groups + 66.0 * w.bands + 92.0 * w.calls + 9.0 * w.lines + 25.0 * w.quads
-    moves = 17.0 * w.moves + 0.5 * w.moved + 6.2 * w.gathered + CLAMP * w.clamped
+    shared = 160.0 + 42.0 * w.groups + 66.0 * w.bands + 92.0 * w.calls + 9.0 * w.lines + rates.quad * w.quads
+    moves = 20.0 * w.moves + 0.5 * w.moved + 6.2 * w.gathered + CLAMP * w.clamped
     return shared + moves + 46.0 * w.channels + float(lines * line)
 
 
-def _kernel_3x3(function: str, requantization: Requantization, signed: bool) -> Kernel:
+def _kernel_3x3(function: str, requantization: Requantization, signed: bool, rates: _Rates, number: int) -> Kernel:
+    """The kernel with its layout of this number."""
+
     def applies(layer: Layer) -> bool:
         return (
             _fits(layer)
             and layer.input(1).shape[1:3] == (3, 3)
-            and _planes_3x3(layer) is not None
+            and len(_layouts_3x3(layer, rates)) > number
             and requantization(_planes.channels(layer, False)) is not None
         )
 
     def bind(layer: Layer) -> Binding:
-        p = _planes_3x3(layer)
-        assert p is not None
+        p = _layouts_3x3(layer, rates)[number]
         c = _planes.channels(layer, p.transposed)
         scaled = requantization(c)
         assert scaled is not None
         return _planes.bind(layer, p, _planes.records_3x3(c, scaled))
 
     def cost(layer: Layer) -> float:
-        p = _planes_3x3(layer)
-        assert p is not None
-        return _instructions_3x3(layer, p, signed)
+        return _instructions_3x3(layer, _layouts_3x3(layer, rates)[number], signed, rates)
 
     return Kernel(function, "DEPTHWISE_CONV_2D", bind, cost, applies, isa="cortex_m_dsp")
 
@@ -96,17 +108,15 @@ def _steps(layer: Layer, transposed: bool) -> int:
     return taps // 2 + 1 if stride == 1 else (taps + 1) // 2
 
 
-def _planes_any(layer: Layer) -> _planes.Planes | None:
+def _layouts_any(layer: Layer) -> list[_planes.Planes]:
     found = []
     for transposed in (False, True):
         outputs, stride, _ = _along(layer, transposed)
         turns, steps = -(-outputs // 4), _steps(layer, transposed)
         if steps <= STEPS_MAX:
             words = 2 * turns - 1 + steps if stride == 1 else -(-((4 * turns - 1) * stride) // 2) + steps
-            p = _planes.planes(layer, transposed, words, None)
-            if p is not None:
-                found.append(p)
-    return min(found, key=lambda p: _instructions_any(layer, p), default=None)
+            found += _planes.layouts(layer, transposed, words, None)
+    return _planes.best(found, lambda p: _instructions_any(layer, p))
 
 
 def _instructions_any(layer: Layer, p: _planes.Planes) -> float:
@@ -122,31 +132,58 @@ def _instructions_any(layer: Layer, p: _planes.Planes) -> float:
     return shared + moves + widened * w.channels + float(lines * line)
 
 
-def _applies(layer: Layer) -> bool:
+def _kernel_any(number: int) -> Kernel:
+    """The kernel with its layout of this number."""
+
+    def applies(layer: Layer) -> bool:
+        return (
+            _fits(layer)
+            and len(_layouts_any(layer)) > number
+            and _planes.signed(_planes.channels(layer, False)) is not None
+        )
+
+    def bind(layer: Layer) -> Binding:
+        p = _layouts_any(layer)[number]
+        c = _planes.channels(layer, p.transposed)
+        scaled = _planes.signed(c)
+        assert scaled is not None
+        steps = _steps(layer, p.transposed)
+        spare = p.lines.taps * steps * (8 if p.columns.stride == 1 else 4)
+        return _planes.bind(layer, p, _planes.records(c, scaled, steps), spare)
+
+    def cost(layer: Layer) -> float:
+        return _instructions_any(layer, _layouts_any(layer)[number])
+
+    return Kernel("tinyc_depthwise_s8_dsp", "DEPTHWISE_CONV_2D", bind, cost, applies, isa="cortex_m_dsp")
+
+
+# Without planes
+
+
+def _direct_applies(layer: Layer) -> bool:
     return (
-        _fits(layer) and _planes_any(layer) is not None and _planes.signed(_planes.channels(layer, False)) is not None
+        layer.attributes["depth_multiplier"] == 1
+        and _planes.constant(layer)
+        and _direct.requantization(layer) is not None
     )
 
 
-def _bind(layer: Layer) -> Binding:
-    p = _planes_any(layer)
-    assert p is not None
-    c = _planes.channels(layer, p.transposed)
-    scaled = _planes.signed(c)
-    assert scaled is not None
-    steps = _steps(layer, p.transposed)
-    spare = p.lines.taps * steps * (8 if p.columns.stride == 1 else 4)
-    return _planes.bind(layer, p, _planes.records(c, scaled, steps), spare)
-
-
-def _cost(layer: Layer) -> float:
-    p = _planes_any(layer)
-    assert p is not None
-    return _instructions_any(layer, p)
+def _direct_cost(layer: Layer) -> float:
+    return _direct.cost(layer, _planes.relu(_planes.channels(layer, False)) is not None)
 
 
 KERNELS = (
-    _kernel_3x3("tinyc_depthwise_3x3_relu_s8_dsp", _planes.relu, signed=False),
-    _kernel_3x3("tinyc_depthwise_3x3_s8_dsp", _planes.signed, signed=True),
-    Kernel("tinyc_depthwise_s8_dsp", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_dsp"),
+    *(_kernel_3x3("tinyc_depthwise_3x3_relu_s8_dsp", _planes.relu, False, FOURS, n) for n in range(LAYOUTS)),
+    *(_kernel_3x3("tinyc_depthwise_3x3_s8_dsp", _planes.signed, True, FOURS, n) for n in range(LAYOUTS)),
+    *(_kernel_3x3("tinyc_depthwise_3x3_pairs_relu_s8_dsp", _planes.relu, False, PAIRS, n) for n in range(LAYOUTS)),
+    *(_kernel_3x3("tinyc_depthwise_3x3_pairs_s8_dsp", _planes.signed, True, PAIRS, n) for n in range(LAYOUTS)),
+    *(_kernel_any(n) for n in range(LAYOUTS)),
+    Kernel(
+        "tinyc_depthwise_direct_s8_dsp",
+        "DEPTHWISE_CONV_2D",
+        _direct.bind,
+        _direct_cost,
+        _direct_applies,
+        isa="cortex_m_dsp",
+    ),
 )

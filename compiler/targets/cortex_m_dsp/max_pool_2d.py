@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from ...graph import Layer
 from .. import Kernel, always
-from ..generic._pool import bind
-from ._pool import Rates, cost
+from ._pool import Rates, bind, cost
 
 
 def _cost(layer: Layer) -> float:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,7 @@ def padded(values: Array, count: int) -> Array:
     return result
 
 
-def call(params: Params, stream: Array, scratch: int) -> Binding:
+def call(params: Params, stream: Array, scratch: int, overlap: Mapping[int, int]) -> Binding:
     """The call that these kernels have: (params, input, stream, output, scratch or NULL)."""
     memory = Scratch() if scratch else Scalar(0)
     return Binding(
@@ -87,4 +87,5 @@ def call(params: Params, stream: Array, scratch: int) -> Binding:
         params=params,
         constants=(Constant("stream", stream),),
         scratch=scratch,
+        overlap=overlap,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from ...graph import Array, Layer
 from ...ops._convolution import Axis
 from ...program import Binding, Params
+from .. import _groups, _overlap
 from ._channels import Channels, call, clamps, is_clamped, padded, words
 
 #: Order of the four channels of a group: narrowing to bytes interleaves the first two with the last two.
@@ -115,7 +116,19 @@ def bind(layer: Layer, geometry: Geometry, weights: Array, channels: Channels) -
             "direct": g.direct,
         },
     )
-    return call(params, pack(weights, channels), g.scratch)
+    return call(params, pack(weights, channels), g.scratch, {0: _lead(layer, g)})
+
+
+def _lead(layer: Layer, g: Geometry) -> int:
+    """Patches are gathered a queue at a time before they are multiplied. Pixels read in place are read again by every four channels,
+    unless these go to the spare room first."""
+    size = g.spare or 4
+    in_place = list(_overlap.blocks(g.direct, size))
+    queued = [
+        (g.direct + first, g.direct + end) for first, end in _overlap.blocks(g.pixels - g.direct, max(g.queue, 1))
+    ]
+    after = _overlap.lead(layer, in_place + queued, buffered=True)
+    return after if g.spare or not in_place else max(after, _groups.lead(layer, 4, in_place))
 
 
 def cost(layer: Layer, geometry: Geometry) -> float:

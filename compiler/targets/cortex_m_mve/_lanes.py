@@ -8,6 +8,7 @@ import numpy as np
 from ...graph import Array, Layer
 from ...ops._convolution import Axis
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
+from .. import _groups
 from ._channels import Channels, clamps, is_clamped, lengthwise, padded, words
 from ._rows import ORDER
 
@@ -60,11 +61,13 @@ def bind(layer: Layer, weights: Array, channels: Channels) -> Binding:
             "activation_max": high,
         },
     )
-    stream = pack(weights, channels, output.shape[3] // source.shape[3])
+    multiplier = output.shape[3] // source.shape[3]
+    stream = pack(weights, channels, multiplier)
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Output()),
         params=params,
         constants=(Constant("stream", stream),),
+        overlap={0: _groups.lead(layer, 8, multiplier=multiplier)},
     )
 
 

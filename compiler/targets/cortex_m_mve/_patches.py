@@ -10,6 +10,8 @@ import numpy as np
 from ...graph import Array, Layer
 from ...ops._convolution import Axis
 from ...program import Binding, Params
+from .. import _groups
+from .._overlap import Block
 from ._channels import Channels, call, clamps, is_clamped, words
 
 #: Bytes of scratch for a transposed strip that more channels at a time are not worth.
@@ -28,6 +30,7 @@ class Lines:
     line: Axis
     place: Axis
     by_rows: bool
+    small: bool = False
 
     @property
     def stride(self) -> int:
@@ -47,8 +50,8 @@ class Lines:
 
     @property
     def pass_channels(self) -> int:
-        """Channels at a time: all, if the strip is small, or a multiple of 16."""
-        groups = max(STRIP_BYTES // (64 * self.places), 1)
+        """Channels at a time: all, if the strip is small, or a multiple of 16; 16 of a `small` one."""
+        groups = 1 if self.small else max(STRIP_BYTES // (64 * self.places), 1)
         return min(self.channels, 16 * groups)
 
     @property
@@ -111,7 +114,20 @@ def bind(layer: Layer, lines: Lines, weights: Array, channels: Channels) -> Bind
             "ties": int(channels.ties),
         },
     )
-    return call(params, pack(lines, weights, channels), lines.scratch)
+    return call(params, pack(lines, weights, channels), lines.scratch, _overlap(layer, lines))
+
+
+def _overlap(layer: Layer, lines: Lines) -> dict[int, int]:
+    """Strips of rows go down the image, pass by pass. Those of columns need the whole image to the end."""
+    if not lines.by_rows:
+        return {}
+    height, width, together = lines.line.output, lines.place.output, 2 if lines.stride == 1 else 1
+    parts: list[Block] = []
+    for batch in range(lines.batches):
+        for first in range(0, height, together):
+            row = batch * height + min(first, height - together)
+            parts.append((row * width, (row + together) * width))
+    return {0: _groups.lead(layer, lines.pass_channels, parts, multiplier=1)}
 
 
 def cost(layer: Layer, lines: Lines) -> float:

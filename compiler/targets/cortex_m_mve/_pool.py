@@ -3,14 +3,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...graph import Layer
 from ...ops._pool import axes
+from ...program import Binding
+from .. import _groups
+from ..generic import _pool
 
 
 def largest_window(layer: Layer) -> int:
     """Most pixels of a window that are inside the image."""
     height, width = axes(layer)
     return min(height.window, height.input) * min(width.window, width.input)
+
+
+def bind(layer: Layer) -> Binding:
+    """The generic call; 16 channels of a pixel are read before they are written."""
+    return replace(_pool.bind(layer), overlap={0: _groups.lead(layer, 16, multiplier=1)})
 
 
 def cost(layer: Layer, per_pixel: float, per_group: float) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...graph import Array, Layer
 from ...program import Binding, Params
+from .. import _groups, _overlap
 from ._channels import Channels, call, clamps, is_clamped, padded, words
 
 #: Order of the eight channels: narrowing to 16 bits interleaves the first four with the last four.
@@ -42,7 +43,10 @@ def bind(layer: Layer, rows: int, weights: Array, channels: Channels) -> Binding
             "ties": int(channels.ties),
         },
     )
-    return call(params, pack(weights, channels), -(-depth // 16) * 16 if depth % 16 else 0)
+    stream = pack(weights, channels)
+    if depth % 16:
+        return call(params, stream, -(-depth // 16) * 16, {0: _overlap.lead(layer, buffered=True)})
+    return call(params, stream, 0, {0: _groups.lead(layer, 8)})
 
 
 def cost(layer: Layer, rows: int, units: int, depth: int) -> float:

@@ -67,7 +67,22 @@ def bind(layer: Layer, geometry: Geometry, weights: Array, channels: Channels) -
             "activation_max": high,
         },
     )
-    return call(params, pack(weights, channels, g.width.stride), scratch(g))
+    return call(params, pack(weights, channels, g.width.stride), scratch(g), {0: _lead(layer, g)})
+
+
+def _lead(layer: Layer, g: Geometry) -> int:
+    """A row of outputs comes from three rows in scratch; rows are read once, as late as possible."""
+    row = layer.output.bytes // (g.batches * g.height.output)
+    source = g.width.input * g.depth
+    last = g.height.output - 1
+    found = 0
+    for batch in range(g.batches):
+        for output in range(g.height.output):
+            read = g.height.input if output == last else max(output * g.height.stride - g.height.pad + 3, 0)
+            line = batch * g.height.input + min(read, g.height.input)
+            if line < g.batches * g.height.input:
+                found = max(found, (batch * g.height.output + output + 1) * row - line * source)
+    return min(found, layer.output.bytes)
 
 
 def cost(layer: Layer, geometry: Geometry) -> float:

@@ -36,7 +36,7 @@ def _bind(layer: Layer) -> Binding:
             "activation_max": high,
         },
     )
-    return Binding((ParamsPointer(), Input(halved), Input(scaled), Output()), params, in_place=(0, 1))
+    return Binding((ParamsPointer(), Input(halved), Input(scaled), Output()), params, overlap={0: 0, 1: 0})
 
 
 def _cost(layer: Layer) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from ...graph import Layer
 from .. import Kernel
-from ..generic._pool import bind
-from ._pool import cost, largest_window
+from ._pool import bind, cost, largest_window
 
 #: Sums of so many int8 values fit into 16 bits.
 WINDOW_LIMIT = 256

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from ...graph import Array, Layer
@@ -35,21 +38,35 @@ def _orientations(layer: Layer) -> list[_patches.Lines]:
     return _patches.orientations(source.shape[0], height, width, source.shape[3])
 
 
-def _best(layer: Layer) -> _patches.Lines:
-    return min(_orientations(layer), key=lambda lines: _patches.cost(layer, lines))
+def _fastest(layer: Layer) -> _patches.Lines | None:
+    return min(_orientations(layer), key=lambda lines: _patches.cost(layer, lines), default=None)
 
 
-def _applies(layer: Layer) -> bool:
-    return bool(_orientations(layer)) and _channels.takes(layer, multipliers)
+def _small(layer: Layer) -> _patches.Lines | None:
+    """Strips of rows of 16 channels: they can overlap their input. None where that is the fastest way anyhow."""
+    fastest = _fastest(layer)
+    found = next((replace(lines, small=True) for lines in _orientations(layer) if lines.by_rows), None)
+    if fastest is None or found is None:
+        return None
+    return None if fastest.by_rows and fastest.pass_channels == found.pass_channels else found
 
 
-def _bind(layer: Layer) -> Binding:
-    numbers = _channels.channels(layer, _by_channel(layer), *multipliers(layer))
-    return _patches.bind(layer, _best(layer), _weights(layer), numbers)
+def _patches_kernel(lines_of: Callable[[Layer], _patches.Lines | None]) -> Kernel:
+    def applies(layer: Layer) -> bool:
+        return lines_of(layer) is not None and _channels.takes(layer, multipliers)
 
+    def bind(layer: Layer) -> Binding:
+        numbers = _channels.channels(layer, _by_channel(layer), *multipliers(layer))
+        lines = lines_of(layer)
+        assert lines is not None
+        return _patches.bind(layer, lines, _weights(layer), numbers)
 
-def _cost(layer: Layer) -> float:
-    return _patches.cost(layer, _best(layer))
+    def cost(layer: Layer) -> float:
+        lines = lines_of(layer)
+        assert lines is not None
+        return _patches.cost(layer, lines)
+
+    return Kernel("tinyc_depthwise_conv_3x3_s8_mve", "DEPTHWISE_CONV_2D", bind, cost, applies, isa="cortex_m_mve")
 
 
 def _applies_any(layer: Layer) -> bool:
@@ -83,7 +100,8 @@ def _cost_one(layer: Layer) -> float:
 
 
 KERNELS = (
-    Kernel("tinyc_depthwise_conv_3x3_s8_mve", "DEPTHWISE_CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),
+    _patches_kernel(_fastest),
+    _patches_kernel(_small),
     Kernel("tinyc_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_one, _cost_one, _applies_one, isa="cortex_m_mve"),
     Kernel(
         "tinyc_depthwise_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_any, _lanes.cost, _applies_any, isa="cortex_m_mve"

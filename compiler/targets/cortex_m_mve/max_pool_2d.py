@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from ...graph import Layer
 from .. import Kernel
-from ..generic._pool import bind
-from ._pool import cost
+from ._pool import bind, cost
 
 
 def _cost(layer: Layer) -> float:

@@ -8,7 +8,7 @@ from ...ops._additive import RealMultipliers, quantized
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Input, Output, Params, ParamsPointer
 from .. import Kernel, _weighted_sum
-from ._broadcast import broadcast_fields, in_place
+from ._broadcast import broadcast_fields, overlap
 
 
 def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
@@ -39,7 +39,7 @@ def additive_kernel(op: str, multipliers: RealMultipliers, sign: int) -> Kernel:
             },
         )
         args = (ParamsPointer(), Input(0), Input(1), Output())
-        return Binding(args, params, (shape,), in_place=in_place(layer))
+        return Binding(args, params, (shape,), overlap=overlap(layer))
 
     return Kernel("tinyc_add_s8", op, bind, lambda layer: 60.0 * layer.output.elements)
 

@@ -27,6 +27,6 @@ def _step(dimensions: list[tuple[int, int, int]], d: int, column: int) -> int:
     return dimensions[d][column] - moved
 
 
-def in_place(layer: Layer) -> tuple[int, ...]:
-    """The inputs that do not repeat: the kernels read an element before they write the one in its place."""
-    return tuple(position for position in (0, 1) if layer.input(position).elements == layer.output.elements)
+def overlap(layer: Layer) -> dict[int, int]:
+    """A lead of 0 over the inputs that do not repeat: the kernels read an element before they write the one in its place."""
+    return {position: 0 for position in (0, 1) if layer.input(position).elements == layer.output.elements}

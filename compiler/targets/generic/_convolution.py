@@ -7,6 +7,7 @@ from ...graph import Layer
 from ...ops._convolution import axes, multipliers
 from ...ops._fixed_point import activation_range
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
+from .._overlap import lead
 
 
 def bind(layer: Layer, filter_depth: int, filters_per_group: int) -> Binding:
@@ -47,4 +48,5 @@ def bind(layer: Layer, filter_depth: int, filters_per_group: int) -> Binding:
         args=(ParamsPointer(), Input(0), Input(1), Input(2), Output()),
         params=params,
         constants=(Constant("multiplier", multiplier), Constant("shift", shift)),
+        overlap={0: lead(layer)},
     )

@@ -18,7 +18,7 @@ def lookup_kernel(op: str, values: Values, applies: Callable[[Layer], bool] = al
         return Binding(
             args=(Table("table"), Input(0), Output(), Scalar(layer.output.elements)),
             constants=(Constant("table", lookup_table(layer, values)),),
-            in_place=(0,),
+            overlap={0: 0},
         )
 
     return Kernel("tinyc_lookup_x8", op, bind, lambda layer: 6.0 * layer.output.elements, applies)

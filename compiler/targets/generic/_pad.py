@@ -63,7 +63,9 @@ def bind(layer: Layer) -> Binding:
             "value": int(value(layer)),
         },
     )
-    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params)
+    # Copying goes forward: what has been written is ahead of what has been read by the padding so far.
+    ahead = layer.output.bytes - rows.tail - layer.input(0).bytes
+    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: ahead})
 
 
 def cost(layer: Layer) -> float:

@@ -7,6 +7,7 @@ from ...graph import Layer
 from ...ops._fixed_point import activation_range
 from ...ops._pool import axes
 from ...program import Binding, Input, Output, Params, ParamsPointer
+from .._overlap import lead
 
 
 def bind(layer: Layer) -> Binding:
@@ -31,9 +32,7 @@ def bind(layer: Layer) -> Binding:
             "activation_max": high,
         },
     )
-    # Without padding before the image, a window starts at or after its own output and all later windows start after it.
-    in_place = (0,) if height.pad == 0 and width.pad == 0 else ()
-    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, in_place=in_place)
+    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: lead(layer, buffered=True)})
 
 
 def cost(layer: Layer, per_output: float) -> float:

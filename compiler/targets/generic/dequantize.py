@@ -10,7 +10,9 @@ from .quantize import float_binding
 
 
 def _bind(layer: Layer) -> Binding:
-    return float_binding(layer.output.elements, layer.input(0))
+    # The output grows by three bytes more than the input shrinks, up to the last element.
+    size = layer.output.elements
+    return float_binding(size, layer.input(0), max(3 * (size - 1), 0))
 
 
 def _cost(layer: Layer) -> float:

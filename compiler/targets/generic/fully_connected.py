@@ -8,6 +8,7 @@ from ...ops._fixed_point import activation_range
 from ...ops.fully_connected import multipliers
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
 from .. import Kernel
+from .._overlap import lead
 
 
 def _bind(layer: Layer) -> Binding:
@@ -35,6 +36,7 @@ def _bind(layer: Layer) -> Binding:
         args=(ParamsPointer(), Input(0), Input(1), Input(2), Output()),
         params=params,
         constants=(Constant("multiplier", multiplier), Constant("shift", shift)),
+        overlap={0: lead(layer)},
     )
 
 

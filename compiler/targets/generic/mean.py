@@ -24,7 +24,7 @@ def _bind(layer: Layer) -> Binding:
         },
     )
     # Each output lies at or before the first input of its own sum, and before those of all later ones.
-    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, in_place=(0,))
+    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: 0})
 
 
 def _cost(layer: Layer) -> float:

@@ -8,7 +8,7 @@ from ...ops._fixed_point import activation_range
 from ...ops.mul import multiplier
 from ...program import Binding, Input, Output, Params, ParamsPointer
 from .. import Kernel
-from ._broadcast import broadcast_fields, in_place
+from ._broadcast import broadcast_fields, overlap
 
 
 def _bind(layer: Layer) -> Binding:
@@ -29,7 +29,7 @@ def _bind(layer: Layer) -> Binding:
         },
     )
     args = (ParamsPointer(), Input(0), Input(1), Output())
-    return Binding(args, params, (shape,), in_place=in_place(layer))
+    return Binding(args, params, (shape,), overlap=overlap(layer))
 
 
 KERNELS = (Kernel("tinyc_mul_s8", "MUL", _bind, lambda layer: 30.0 * layer.output.elements),)

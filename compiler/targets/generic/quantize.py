@@ -12,14 +12,14 @@ from .. import Kernel
 from ._lookup import lookup_kernel
 
 
-def float_binding(size: int, quantized: Tensor) -> Binding:
-    """The call of a kernel between float32 and the 8-bit type of `quantized`."""
+def float_binding(size: int, quantized: Tensor, lead: int) -> Binding:
+    """The call of a kernel between float32 and the 8-bit type of `quantized`; see `Binding.overlap` for the lead."""
     params = {"size": size, "scale": quantized.scale, "zero_point": quantized.zero_point}
-    return Binding((ParamsPointer(), Input(0), Output()), Params("tinyc_quantize_params", params))
+    return Binding((ParamsPointer(), Input(0), Output()), Params("tinyc_quantize_params", params), overlap={0: lead})
 
 
 def _bind(layer: Layer) -> Binding:
-    return float_binding(layer.output.elements, layer.output)
+    return float_binding(layer.output.elements, layer.output, 0)
 
 
 def _cost(layer: Layer) -> float:

@@ -22,7 +22,7 @@ def _bind(layer: Layer) -> Binding:
         },
     )
     args = (ParamsPointer(), Input(0), Output())
-    return Binding(args, params, (Constant("exponentials", table),), in_place=(0,))
+    return Binding(args, params, (Constant("exponentials", table),), overlap={0: 0})
 
 
 def _cost(layer: Layer) -> float:

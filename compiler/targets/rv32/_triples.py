@@ -15,6 +15,7 @@ from ...graph import Array, Layer
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
 from .. import _windows
 from .._filters import Filters, filters
+from .._overlap import blocks, lead
 from .._rounding import SHIFT, Rounding, rounding, words
 
 #: Channels of a block, pixels of a pass, and the multiple that a filter's depth is padded to.
@@ -113,6 +114,7 @@ def bind(layer: Layer) -> Binding:
         params=params,
         constants=(Constant("stream", pack(p)),),
         scratch=scratch(layer, p),
+        overlap={0: lead(layer, blocks(layer.output.elements // p.filters.count, PIXELS), buffered=True)},
     )
 
 

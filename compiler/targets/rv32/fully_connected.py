@@ -7,7 +7,7 @@ import numpy as np
 
 from ...graph import Array, Layer
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Table
-from .. import Kernel
+from .. import Kernel, _groups
 from .._filters import Filters, filters
 from .._rounding import Rounding, rounding, words
 from . import _triples
@@ -55,12 +55,15 @@ def _bind(layer: Layer) -> Binding:
             "sum_shift": r.sum_shift,
             "negative": r.negative,
             "scaling_step": 3 if len(scaling) > 1 else 0,
+            "segment": 0,
+            "block": 0,
         },
     )
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Table("scaling"), Output()),
         params=params,
         constants=(Constant("stream", _stream(f, r)), Constant("scaling", words(scaling.reshape(-1)))),
+        overlap={0: _groups.lead(layer, UNITS)},
     )
 
 

@@ -3,24 +3,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ...graph import Array, Layer
 from ...program import Binding, Constant, Input, Output, Params, ParamsPointer, Scratch, Table
-from .. import Kernel
+from .. import Kernel, _groups
+from .._overlap import lead
 from .._rounding import words
 from . import _mac16
 from ._mac16 import SUM_SHIFT, UNSIGNED, Plan, plan
 
+#: The scratch memory that a row is cut for, in bytes, and the units at a time that inputs may have to be widened again for.
+SCRATCH, UNITS = 1024, 128
 
-def _scratch(p: Plan) -> int:
-    """Bytes: the row as halfwords, a word behind it that is read in vain, the sums."""
-    return 2 * p.depth + 4 + 4 * p.filters.count
+
+@dataclass(frozen=True)
+class Cut:
+    """How a row is computed: `segment` inputs and `block` units at a time."""
+
+    segment: int
+    segments: int
+    block: int
+    blocks: int
+
+    @property
+    def scratch(self) -> int:
+        """Bytes: inputs as halfwords, a word behind them that is read in vain, the sums."""
+        return 2 * self.segment + 4 + 4 * self.block
+
+
+def cut(depth: int, units: int) -> Cut:
+    """Within SCRATCH bytes, in parts of about the same size, for a depth that is a multiple of 4."""
+    segments = -(-depth // ((SCRATCH - 4 - 4 * min(units, UNITS)) // 8 * 4))
+    segment = -(-depth // (4 * segments)) * 4
+    blocks = -(-units // ((SCRATCH - 4 - 2 * segment) // 4))
+    return Cut(segment, -(-depth // segment), -(-units // blocks), blocks)
 
 
 def _applies(layer: Layer) -> bool:
-    p = plan(layer)
-    return p is not None and _scratch(p) <= _mac16.SCRATCH_LIMIT
+    return plan(layer) is not None
 
 
 def _stream(p: Plan) -> Array:
@@ -39,7 +62,9 @@ def _stream(p: Plan) -> Array:
 def _bind(layer: Layer) -> Binding:
     p = plan(layer)
     assert p is not None
-    f, scaling = p.filters, p.scaling
+    f, scaling, parts = p.filters, p.scaling, cut(p.depth, p.filters.count)
+    # Inputs are read again for the next block only where not all of them are in scratch.
+    again = parts.segments > 1 and parts.blocks > 1
     if (scaling == scaling[0]).all():
         scaling = scaling[:1]
     params = Params(
@@ -53,13 +78,16 @@ def _bind(layer: Layer) -> Binding:
             "sum_shift": SUM_SHIFT,
             "negative": p.rounding.negative,
             "scaling_step": 3 if len(scaling) > 1 else 0,
+            "segment": parts.segment,
+            "block": parts.block,
         },
     )
     return Binding(
         args=(ParamsPointer(), Input(0), Table("stream"), Table("scaling"), Output(), Scratch()),
         params=params,
         constants=(Constant("stream", _stream(p)), Constant("scaling", words(scaling.reshape(-1)))),
-        scratch=_scratch(p),
+        scratch=parts.scratch,
+        overlap={0: _groups.lead(layer, parts.block) if again else lead(layer, buffered=True)},
     )
 
 
@@ -67,10 +95,11 @@ def _cost(layer: Layer) -> float:
     """Instructions of tinyc_fully_connected_s8_xtensa, within 2 % of counts in QEMU with clang 22."""
     p = plan(layer)
     assert p is not None
-    f, groups = p.filters, p.depth // 4
-    alone = 70.0 if (p.scaling != p.scaling[0]).any() else 16.0
-    unit = 8.0 * groups + alone + (0.0 if f.clamps_negative else 14.5)
-    return 68.0 + layer.output.elements // f.count * (25.0 * groups + f.count * unit)
+    f, groups, parts = p.filters, p.depth // 4, cut(p.depth, p.filters.count)
+    alone = 67.0 if (p.scaling != p.scaling[0]).any() else 14.0
+    unit = 8.0 * groups + alone + 13.0 * (parts.segments - 1) + (0.0 if f.clamps_negative else 14.5)
+    widened = 25.0 * groups * (parts.blocks if parts.segments > 1 else 1)
+    return 68.0 + layer.output.elements // f.count * (widened + 40.0 * parts.blocks * parts.segments + f.count * unit)
 
 
 KERNELS = (

@@ -255,8 +255,9 @@ static __attribute__((naked, noinline)) uint32_t *pack(const int8_t *const from[
         "pop {r4-r7, pc}\n\t");
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8_armv6m(const tinyc_conv_2d_packed_params *params, const int8_t *restrict input,
-                                          const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_conv_2d_s8_armv6m(const tinyc_conv_2d_packed_params *params, const int8_t *input,
+                                          const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_conv_2d_packed_params *const p = params;
     uint32_t *const x = scratch;
     tinyc_patches patches;

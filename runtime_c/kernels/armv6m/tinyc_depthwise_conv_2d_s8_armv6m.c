@@ -312,19 +312,16 @@ static void band(const tinyc_depthwise_packed_params *p, const int8_t *input, co
         channel(&f, x);
         next = f.taps_end;
     }
+    tinyc_plane_constants(p, stream, output + upper * f.output_row, output + (lower + p->half) * f.output_row);
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_armv6m(const tinyc_depthwise_packed_params *params, const int8_t *restrict input,
-                                                    const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_armv6m(const tinyc_depthwise_packed_params *params, const int8_t *input,
+                                                    const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_depthwise_packed_params *const p = params;
     const int32_t size = p->output_height * p->output_width * p->output_depth;
     const int32_t last = p->output_height - p->half;
     for (int32_t batch = 0; batch < p->batches; batch++) {
-        for (int32_t k = 0; k < p->constants; k++) {
-            for (int32_t i = stream[k] >> 8; i < size; i += p->output_depth) {
-                output[i] = (int8_t)stream[k];
-            }
-        }
         for (int32_t row = 0; row < p->output_height; row += 2 * p->half) {
             /* The last halves overlap the ones before where the image does not divide. */
             band(p, input, stream, row < last ? row : last, row + p->half < last ? row + p->half : last, output, scratch);

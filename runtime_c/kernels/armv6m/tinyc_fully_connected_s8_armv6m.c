@@ -65,8 +65,9 @@ static __attribute__((naked, noinline)) void dot_8(const int8_t *x __attribute__
         "pop {r3-r7, pc}\n\t");
 }
 
-TINYC_KERNEL void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_armv6m_params *params, const int8_t *restrict input,
-                                                  const int32_t *restrict stream, int8_t *restrict output) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_fully_connected_s8_armv6m(const tinyc_fully_connected_armv6m_params *params, const int8_t *input,
+                                                  const int32_t *restrict stream, int8_t *output) {
     const tinyc_fully_connected_armv6m_params *const p = params;
     const int32_t *const records = stream + ((p->output_depth + 7) / 8) * (2 * p->input_depth + 8);
     const int32_t step = p->one_record != 0 ? 0 : 1 + p->record;

@@ -145,8 +145,9 @@ static uint32_t *pack(const int8_t *const from[4], int32_t count, uint32_t *x) {
     return x + 2 * left;
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *params, const int8_t *restrict input,
-                                          const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_conv_2d_s8_armv7m(const tinyc_conv_2d_packed_params *params, const int8_t *input,
+                                          const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_conv_2d_packed_params *const p = params;
     uint32_t *const x = scratch;
     tinyc_patches patches;

@@ -90,8 +90,9 @@ static __attribute__((naked, noinline)) void channels(const frame *f __attribute
         "b.w 3b\n\t");
 }
 
-TINYC_KERNEL void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_armv7m_params *params, const int8_t *restrict input,
-                                                  const int32_t *restrict stream, int8_t *restrict output) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_fully_connected_s8_armv7m(const tinyc_fully_connected_armv7m_params *params, const int8_t *input,
+                                                  const int32_t *restrict stream, int8_t *output) {
     const tinyc_fully_connected_armv7m_params *const p = params;
     const int32_t whole = p->output_depth & ~7;
     const int32_t *const tail = stream + (whole / 8) * (2 * p->input_depth + 8);

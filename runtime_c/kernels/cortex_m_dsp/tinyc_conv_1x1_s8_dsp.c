@@ -29,5 +29,5 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
         call.pairs = 1;
         tinyc_gemm_dsp(&call);
     }
-    tinyc_gemm_dsp_clamp(output, params->pixels * channels, params->activation_min, params->activation_max);
+    tinyc_dsp_clamp(output, params->pixels * channels, params->activation_min, params->activation_max);
 }

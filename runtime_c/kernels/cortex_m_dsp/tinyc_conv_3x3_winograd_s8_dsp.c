@@ -2,7 +2,6 @@
 #include "tinyc_kernels.h"
 
 #include "tinyc_dsp.h"
-#include "tinyc_fixed_point.h"
 #include "tinyc_patches_dsp.h"
 
 /* What `transform` gets. */
@@ -164,7 +163,7 @@ static TINYC_DSP_ASSEMBLY void transform(const tile *t __attribute__((unused))) 
     "smmlar " acc ", " acc ", r8, r4\n\t"       \
     "asr " acc ", " acc ", r10\n\t"             \
     "ssat " acc ", #8, " acc "\n\t"             \
-    "strb.w " acc ", " address "\n\t"
+    "strb " acc ", " address "\n\t"
 
 /* One channel of a tile. Where the image ends, outputs beyond it go to the place of one inside, which is written after them. */
 #define TILE(output, next, row_0, row_1, row_2, row_3)  \
@@ -304,10 +303,5 @@ TINYC_KERNEL void tinyc_conv_3x3_winograd_s8_dsp(const tinyc_conv_2d_dsp_params 
         }
         products(&f);
     }
-    if (params->activation_min > -128 || params->activation_max < 127) {
-        const int32_t size = params->batches * height * width * channels;
-        for (int32_t i = 0; i < size; i++) {
-            output[i] = (int8_t)tinyc_clamp(output[i], params->activation_min, params->activation_max);
-        }
-    }
+    tinyc_dsp_clamp(output, params->batches * height * width * channels, params->activation_min, params->activation_max);
 }

@@ -47,5 +47,5 @@ TINYC_KERNEL void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, 
         tinyc_gemm_dsp(&call);
         to += 2 * call.pairs * channels;
     }
-    tinyc_gemm_dsp_clamp(output, pixels * channels, params->activation_min, params->activation_max);
+    tinyc_dsp_clamp(output, pixels * channels, params->activation_min, params->activation_max);
 }

@@ -2,16 +2,19 @@
 #include "tinyc_kernels.h"
 
 #include "tinyc_dsp.h"
-#include "tinyc_fixed_point.h"
 
 /* What the function in assembly copies to its stack, in this order. */
 typedef struct {
-    const uint32_t *x;          /* the row as halfwords, of each four the words (0, 2) and (1, 3) */
+    const uint32_t *x;          /* inputs as halfwords, of each four the words (0, 2) and (1, 3) */
     const uint32_t *x_end;
     const int32_t *stream;
     const int32_t *stream_end;
     int8_t *output;
-    uint32_t skip;              /* bytes of code before the step that the unrolled loop begins with */
+    uint32_t direct;            /* 1: some inputs are used as they are, else 0 */
+    const int8_t *direct_inputs;
+    const int8_t *direct_end;
+    uint32_t direct_skip;       /* bytes of code before the fours that the unrolled loop begins with */
+    uint32_t skip;              /* the same for the steps of the other loop */
 } frame;
 
 /* Four k of four channels: 16 multiply-accumulates in 13 instructions. r0, r1, r2, r3 hold channel 0, channels 0 and 1 stacked, channel 2,
@@ -35,6 +38,14 @@ typedef struct {
 #define STEP "ldm r12!, {r4-r7}\n\t" FOUR("r4", "r5") FOUR("r6", "r7")
 #define STEP_BYTES 108u
 
+/* Four k, perhaps unaligned, that are not halfwords yet (64 bytes of code). */
+#define DIRECT                             \
+    "ldr r5, [r12], #4\n\t"                \
+    "sxtb16 r4, r5\n\t"                    \
+    "sxtb16 r5, r5, ror #8\n\t"            \
+    FOUR("r4", "r5")
+#define DIRECT_BYTES 64u
+
 /* `acc` holds twice the accumulator. The rounding term gets its sign, which makes the shift round half away from zero. */
 #define REQUANTIZE(acc)                       \
     "add r7, r9, " acc ", asr #31\n\t"        \
@@ -46,18 +57,37 @@ typedef struct {
 static TINYC_DSP_ASSEMBLY void blocks(const frame *f __attribute__((unused))) {
     __asm volatile(
         "push {r4-r11, lr}\n\t"
-        "ldm r0, {r1-r6}\n\t"
-        "adr r8, 2f\n\t"
-        "add r6, r6, r8\n\t"
-        "add r6, r6, #1\n\t"
-        "push {r1-r6}\n\t"
+        "ldm r0, {r1-r10}\n\t"
+        "adr r11, 2f\n\t"
+        "add r10, r10, r11\n\t"
+        "add r10, r10, #1\n\t"
+        "adr r11, 5f\n\t"
+        "add r9, r9, r11\n\t"
+        "add r9, r9, #1\n\t"
+        "adr r11, 4f\n\t"
+        "cmp r6, #0\n\t"
+        "ite ne\n\t"
+        "addne r6, r11, #1\n\t"
+        "moveq r6, r10\n\t"
+        "push {r1-r10}\n\t"
         "mov lr, r3\n"
         "1:\n\t" /* four channels */
         "ldr r12, [sp]\n\t"
         "ldm lr!, {r0-r3}\n\t"
         "ldr pc, [sp, #20]\n\t"
         ".p2align 2\n"
-        "2:\n\t"
+        "4:\n\t" /* inputs as they are */
+        "ldrd r12, r7, [sp, #24]\n\t"
+        "ldr pc, [sp, #32]\n\t"
+        ".p2align 2\n"
+        "5:\n\t"
+        DIRECT DIRECT DIRECT DIRECT
+        "cmp r12, r7\n\t"
+        "bne.w 5b\n\t"
+        "ldr r12, [sp]\n\t"
+        "ldr pc, [sp, #36]\n\t"
+        ".p2align 2\n"
+        "2:\n\t" /* inputs as halfwords */
         STEP STEP STEP STEP
         "ldr r8, [sp, #4]\n\t"
         "cmp r12, r8\n\t"
@@ -81,65 +111,91 @@ static TINYC_DSP_ASSEMBLY void blocks(const frame *f __attribute__((unused))) {
         "ldr r4, [sp, #12]\n\t"
         "cmp lr, r4\n\t"
         "bne.w 1b\n\t"
-        "add sp, sp, #24\n\t"
+        "add sp, sp, #40\n\t"
         "pop {r4-r11, pc}\n\t");
 }
 
-/* Never reads past the row. */
-static void widen(const int8_t *row, int32_t depth, uint32_t *x) {
-    for (; depth >= 4; depth -= 4) {
+/* Eight values at a time. */
+static TINYC_DSP_ASSEMBLY void widen_eights(const int8_t *from __attribute__((unused)), uint32_t *x __attribute__((unused)),
+                                            int32_t eights __attribute__((unused))) {
+    __asm volatile(
+        "push {r4-r7}\n"
+        "1:\n\t"
+        "ldr r5, [r0], #4\n\t"
+        "ldr r7, [r0], #4\n\t"
+        "sxtb16 r4, r5\n\t"
+        "sxtb16 r5, r5, ror #8\n\t"
+        "sxtb16 r6, r7\n\t"
+        "sxtb16 r7, r7, ror #8\n\t"
+        "stm r1!, {r4-r7}\n\t"
+        "subs r2, r2, #1\n\t"
+        "bne 1b\n\t"
+        "pop {r4-r7}\n\t"
+        "bx lr\n\t");
+}
+
+/* One to seven values; never reads past them. What is left of eight stays as it is: its weights are 0. */
+static void widen_last(const int8_t *from, int32_t count, uint32_t *x) {
+    if (count >= 4) {
         uint32_t four;
-        uint32_t even;
-        uint32_t odd;
-        __builtin_memcpy(&four, row, 4);
-        row += 4;
-        __asm("sxtb16 %0, %1" : "=r"(even) : "r"(four));
-        __asm("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(four));
-        x[0] = even;
-        x[1] = odd;
+        __builtin_memcpy(&four, from, 4);
+        __asm("sxtb16 %0, %1" : "=r"(x[0]) : "r"(four));
+        __asm("sxtb16 %0, %1, ror #8" : "=r"(x[1]) : "r"(four));
+        from += 4;
+        count -= 4;
         x += 2;
     }
-    if (depth > 0) {
-        const uint32_t third = depth > 2 ? (uint32_t)row[2] << 16 : 0u;
-        x[0] = (uint32_t)(uint16_t)row[0] | third;
-        x[1] = depth > 1 ? (uint32_t)(uint16_t)row[1] : 0u;
+    if (count > 0) {
+        const uint32_t third = count > 2 ? (uint32_t)from[2] << 16 : 0u;
+        x[0] = (uint32_t)(uint16_t)from[0] | third;
+        x[1] = count > 1 ? (uint32_t)(uint16_t)from[1] : 0u;
     }
 }
 
+/* No `restrict`: the output may reach over the input. */
 TINYC_KERNEL void tinyc_fully_connected_s8_dsp(const tinyc_fully_connected_dsp_params *params, const int8_t *input, const int32_t *stream,
                                                int8_t *output, void *scratch) {
     const int32_t depth = params->input_depth;
-    const int32_t padded = (depth + 7) & ~7;
+    const int32_t eights = params->widened >> 3;
+    const int32_t last = params->widened & 7;
+    const int32_t direct = depth - params->widened;
+    const int32_t padded = (params->widened + 7) & ~7;
+    const int32_t block = direct + padded + 16;
     const int32_t whole = params->output_depth & ~3;
     const int32_t rest = params->output_depth & 3;
     uint32_t *const x = scratch;
+    int8_t *const spare = (int8_t *)(x + padded / 2);
     frame f;
     f.x = x;
     f.x_end = x + padded / 2;
+    f.direct = direct > 0;
+    f.direct_skip = (uint32_t)(-(direct / 4) & 3) * DIRECT_BYTES;
     f.skip = (uint32_t)(-(padded / 8) & 3) * STEP_BYTES;
     for (int32_t row = params->batches; row > 0; row--) {
-        int8_t *const spare = (int8_t *)(x + padded / 2);
-        widen(input, depth, x);
+        f.direct_inputs = input + eights * 8;
+        f.direct_end = f.direct_inputs + direct;
+        if (eights > 0) {
+            widen_eights(input, x, eights);
+        }
+        if (last > 0) {
+            widen_last(f.direct_end, last, x + eights * 4);
+        }
         f.output = output;
         f.stream = stream;
-        f.stream_end = stream + (padded + 16) * (whole / 4);
+        f.stream_end = stream + block * (whole / 4);
         if (whole > 0) {
             blocks(&f);
         }
         if (rest > 0) {
             f.output = spare;
             f.stream = f.stream_end;
-            f.stream_end = f.stream + padded + 16;
+            f.stream_end = f.stream + block;
             blocks(&f);
             for (int32_t i = 0; i < rest; i++) {
                 output[whole + i] = spare[i];
             }
         }
-        if (params->activation_min > -128 || params->activation_max < 127) {
-            for (int32_t i = 0; i < params->output_depth; i++) {
-                output[i] = (int8_t)tinyc_clamp(output[i], params->activation_min, params->activation_max);
-            }
-        }
+        tinyc_dsp_clamp(output, params->output_depth, params->activation_min, params->activation_max);
         input += depth;
         output += params->output_depth;
     }

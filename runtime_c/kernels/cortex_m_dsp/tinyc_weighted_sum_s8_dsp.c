@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tinyc_kernels.h"
 
-#if !defined(__ARM_FEATURE_DSP)
-#error "tinyc_weighted_sum_s8_dsp.c needs the DSP extension: compile with -mcpu=cortex-m4, cortex-m7, cortex-m33 or the like"
-#endif
+#include "tinyc_dsp.h"
 
 /* One output from the halfwords `half` (b or t) of two words whose halfwords are 256 times inputs. */
 #define ONE(half, word1, word2)                                     \
@@ -24,33 +22,6 @@
     ONE("b", "odd1", "odd2")                      \
     ONE("t", "even1", "even2")                    \
     ONE("t", "odd1", "odd2")
-
-/* Clamps four outputs at a time. */
-static inline void clamp(int8_t *output, int32_t size, int32_t low, int32_t high) {
-    const uint32_t lows = (uint32_t)(low & 0xff) * 0x01010101u;
-    const uint32_t highs = (uint32_t)(high & 0xff) * 0x01010101u;
-    int32_t quads = size >> 2;
-    uint32_t four, flags;
-    if (quads > 0) {
-        __asm volatile(
-            "1:\n\t"
-            "ldr %[four], [%[output]]\n\t"
-            "ssub8 %[flags], %[four], %[lows]\n\t"
-            "sel %[four], %[four], %[lows]\n\t"
-            "ssub8 %[flags], %[highs], %[four]\n\t"
-            "sel %[four], %[four], %[highs]\n\t"
-            "str %[four], [%[output]], #4\n\t"
-            "subs %[quads], %[quads], #1\n\t"
-            "bne 1b\n\t"
-            : [output] "+r"(output), [quads] "+r"(quads), [four] "=&r"(four), [flags] "=&r"(flags)
-            : [lows] "r"(lows), [highs] "r"(highs)
-            : "cc", "memory");
-    }
-    for (int32_t i = size & 3; i > 0; i--) {
-        const int32_t value = *output;
-        *output++ = (int8_t)(value < low ? low : (value > high ? high : value));
-    }
-}
 
 /* No `restrict`: the output may be an input's memory. */
 TINYC_KERNEL void tinyc_weighted_sum_s8_dsp(const tinyc_weighted_sum_params *params, const int8_t *input1, const int8_t *input2,
@@ -86,7 +57,5 @@ TINYC_KERNEL void tinyc_weighted_sum_s8_dsp(const tinyc_weighted_sum_params *par
               : [y] "r"(y), [factor1] "r"(factor1), [factor2] "r"(factor2), [start] "r"(start));
         *output++ = (int8_t)x;
     }
-    if (params->activation_min > -128 || params->activation_max < 127) {
-        clamp(outputs, size, params->activation_min, params->activation_max);
-    }
+    tinyc_dsp_clamp(outputs, size, params->activation_min, params->activation_max);
 }

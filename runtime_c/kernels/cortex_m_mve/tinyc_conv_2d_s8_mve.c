@@ -288,8 +288,9 @@ static void clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
     }
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, const int8_t *restrict input,
-                                       const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, const int8_t *input,
+                                       const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_conv_2d_mve_params *const p = params;
     const int32_t depth = p->filter_height * p->filter_width * p->input_depth;
     const int32_t steps = (depth + 15) / 16 - 1;

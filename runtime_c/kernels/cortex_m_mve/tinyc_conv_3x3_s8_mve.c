@@ -228,8 +228,9 @@ static void clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
     }
 }
 
-TINYC_KERNEL void tinyc_conv_3x3_s8_mve(const tinyc_conv_3x3_mve_params *params, const int8_t *restrict input,
-                                        const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_conv_3x3_s8_mve(const tinyc_conv_3x3_mve_params *params, const int8_t *input,
+                                        const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_conv_3x3_mve_params *const p = params;
     const int32_t channels = p->output_depth;
     const int32_t planes = (p->input_depth + 15) / 16;

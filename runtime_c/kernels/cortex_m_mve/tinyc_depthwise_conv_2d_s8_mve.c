@@ -133,8 +133,9 @@ static void clamp(int8_t *data, int32_t count, int32_t low, int32_t high) {
     }
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_mve(const tinyc_depthwise_conv_2d_mve_params *params, const int8_t *restrict input,
-                                                 const int32_t *restrict stream, int8_t *restrict output) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_mve(const tinyc_depthwise_conv_2d_mve_params *params, const int8_t *input,
+                                                 const int32_t *restrict stream, int8_t *output) {
     const tinyc_depthwise_conv_2d_mve_params *const p = params;
     const int32_t channels = p->output_depth;
     const int32_t row_step = p->dilation_height * p->input_width * p->input_depth;

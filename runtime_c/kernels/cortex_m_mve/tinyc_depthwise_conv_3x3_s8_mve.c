@@ -325,8 +325,9 @@ static void make_strip(const tinyc_depthwise_conv_3x3_mve_params *p, const int8_
     }
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3_mve_params *params, const int8_t *restrict input,
-                                                  const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3_mve_params *params, const int8_t *input,
+                                                  const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_depthwise_conv_3x3_mve_params *const p = params;
     const int32_t group = PLACE * (p->stride * (p->output_places < 4 && p->stride == 2 ? 4 : p->output_places) + 2);
     const int32_t lines = p->stride == 1 ? 2 : 1;
@@ -338,12 +339,12 @@ TINYC_KERNEL void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3
     /* Places before and after the image stay as they are. */
     fill(places, (int32_t)(padding - places) + 16, p->input_zero_point);
     for (int32_t batch = 0; batch < p->batches; batch++) {
-        s.stream = stream;
-        for (int32_t channel = 0; channel < p->channels; channel += p->pass_channels) {
-            s.channels = p->channels - channel < p->pass_channels ? p->channels - channel : p->pass_channels;
-            for (int32_t first = 0; first < p->output_lines; first += lines) {
-                /* A last odd line is computed together with the one before it. */
-                const int32_t line = first > p->output_lines - lines ? p->output_lines - lines : first;
+        for (int32_t first = 0; first < p->output_lines; first += lines) {
+            /* A last odd line is computed together with the one before it. */
+            const int32_t line = first > p->output_lines - lines ? p->output_lines - lines : first;
+            s.stream = stream;
+            for (int32_t channel = 0; channel < p->channels; channel += p->pass_channels) {
+                s.channels = p->channels - channel < p->pass_channels ? p->channels - channel : p->pass_channels;
                 make_strip(p, input + channel, line, s.channels, group, places, padding);
                 s.output = output + line * p->output_line_step + channel;
                 if (p->stride == 1) {
@@ -351,8 +352,8 @@ TINYC_KERNEL void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3
                 } else {
                     (p->ties != 0 ? stride_2 : stride_2_relu)(&s);
                 }
+                s.stream += 7 * s.channels;
             }
-            s.stream += 7 * s.channels;
         }
         input += p->input_places * p->input_lines * p->channels;
         output += p->output_places * p->output_lines * p->channels;

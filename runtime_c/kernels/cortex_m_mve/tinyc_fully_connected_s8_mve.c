@@ -95,8 +95,9 @@ static TINYC_MVE_ASSEMBLY void row(const frame *f __attribute__((unused))) {
         "pop {r4-r11, pc}\n\t");
 }
 
-TINYC_KERNEL void tinyc_fully_connected_s8_mve(const tinyc_fully_connected_mve_params *params, const int8_t *restrict input,
-                                               const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_fully_connected_s8_mve(const tinyc_fully_connected_mve_params *params, const int8_t *input,
+                                               const int32_t *restrict stream, int8_t *output, void *scratch) {
     const int32_t depth = params->input_depth;
     const int32_t units = params->output_depth;
     const int32_t steps = (depth + 15) / 16;

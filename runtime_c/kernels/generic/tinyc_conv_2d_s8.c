@@ -20,7 +20,7 @@ typedef struct {
 
 /* All channels of one output pixel. `input` and `filter` are at the window's first tap. */
 static void conv_pixel(const tinyc_conv_2d_params *p, const window *win, const int8_t *input, const int8_t *filter, const int32_t *bias,
-                       int8_t *restrict output) {
+                       int8_t *output) {
     tinyc_dot_4 dot;
     int32_t in_group = 0;
     int32_t lanes;
@@ -53,8 +53,8 @@ static void conv_pixel(const tinyc_conv_2d_params *p, const window *win, const i
     }
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *restrict input, const int8_t *restrict filter,
-                                   const int32_t *restrict bias, int8_t *restrict output) {
+TINYC_KERNEL void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *restrict filter,
+                                   const int32_t *restrict bias, int8_t *output) {
     const tinyc_conv_2d_params *const p = params;
     /* Without dilation and groups, the taps of a filter row are one run in memory, in the input and in the filter. */
     const int32_t one_run = p->dilation_width == 1 && p->filter_depth == p->input_depth;

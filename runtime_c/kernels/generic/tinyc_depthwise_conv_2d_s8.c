@@ -58,7 +58,7 @@ static __attribute__((noinline)) void window_4(const window *win, const int8_t *
 
 /* All channels of one output pixel. `input` and `filter` are at the window's first tap inside the image. */
 static void depthwise_pixel(const tinyc_conv_2d_params *p, const window *win, const int8_t *input, const int8_t *filter,
-                            const int32_t *bias, int8_t *restrict output) {
+                            const int32_t *bias, int8_t *output) {
     int32_t in_group = 0;
     int32_t lanes;
     for (int32_t channel = 0; channel < p->output_depth; channel += lanes) {
@@ -85,8 +85,8 @@ static void depthwise_pixel(const tinyc_conv_2d_params *p, const window *win, co
     }
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *restrict input,
-                                             const int8_t *restrict filter, const int32_t *restrict bias, int8_t *restrict output) {
+TINYC_KERNEL void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input,
+                                             const int8_t *restrict filter, const int32_t *restrict bias, int8_t *output) {
     const tinyc_conv_2d_params *const p = params;
     const int32_t input_row = p->dilation_height * p->input_width * p->input_depth;
     const int32_t filter_row = p->filter_width * p->output_depth;

@@ -15,8 +15,8 @@ static uint32_t filter_offset_term(const tinyc_fully_connected_params *p, const 
     return sum * (uint32_t)p->filter_offset;
 }
 
-TINYC_KERNEL void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *restrict input,
-                                           const int8_t *restrict filter, const int32_t *restrict bias, int8_t *restrict output) {
+TINYC_KERNEL void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *input,
+                                           const int8_t *restrict filter, const int32_t *restrict bias, int8_t *output) {
     const tinyc_fully_connected_params *const p = params;
     tinyc_dot_4 dot;
     dot.offset = p->input_offset;

@@ -8,7 +8,7 @@ static int8_t *fill(int8_t *output, int8_t value, int32_t count) {
     return output;
 }
 
-TINYC_KERNEL void tinyc_pad(const tinyc_pad_params *params, const void *restrict input, void *restrict output) {
+TINYC_KERNEL void tinyc_pad(const tinyc_pad_params *params, const void *input, void *output) {
     const int8_t *from = input;
     int8_t *to = output;
     int32_t padding = params->lead; /* bytes to write before the next row */

@@ -305,8 +305,9 @@ static void lines(const tinyc_depthwise_conv_2d_lines_params *p, request *r, int
     }
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_rv32(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *restrict input,
-                                                  const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_rv32(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input,
+                                                  const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_depthwise_conv_2d_lines_params *const p = params;
     request r;
     r.place_step = p->output_place_step;

@@ -61,10 +61,15 @@ static __attribute__((noinline)) void products(const int8_t *x, const int8_t *w,
     sums[7] = s7;
 }
 
-TINYC_KERNEL void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_units_params *params, const int8_t *restrict input,
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_units_params *params, const int8_t *input,
                                                 const int32_t *restrict stream, const int32_t *restrict scaling,
-                                                int8_t *restrict output) {
+                                                int8_t *output) {
     const tinyc_fully_connected_units_params *const p = params;
+    const int32_t sum_shift = p->sum_shift;
+    const int32_t negative = p->negative;
+    const int32_t low = p->activation_min;
+    const int32_t high = p->activation_max;
     for (int32_t b = 0; b < p->batches; b++) {
         const int32_t *at = stream;
         const int32_t *scale = scaling;
@@ -73,8 +78,8 @@ TINYC_KERNEL void tinyc_fully_connected_s8_rv32(const tinyc_fully_connected_unit
             products(input, (const int8_t *)at, p->input_depth, sums);
             at += UNITS / 4 * p->input_depth;
             for (int32_t u = 0; u < (left < UNITS ? left : UNITS); u++) {
-                const int32_t value = (int32_t)((sums[u] << p->sum_shift) + (uint32_t)at[u]);
-                *output++ = (int8_t)tinyc_scale_high(value, scale, p->negative, p->activation_min, p->activation_max);
+                const int32_t value = (int32_t)((sums[u] << sum_shift) + (uint32_t)at[u]);
+                *output++ = (int8_t)tinyc_scale_high(value, scale, negative, low, high);
                 scale += p->scaling_step;
             }
             at += UNITS;

@@ -114,8 +114,9 @@ static void store_constants(const tinyc_conv_2d_patches_params *p, const int32_t
     }
 }
 
-TINYC_KERNEL void tinyc_conv_2d_s8_xtensa(const tinyc_conv_2d_patches_params *params, const int8_t *restrict input,
-                                          const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_conv_2d_s8_xtensa(const tinyc_conv_2d_patches_params *params, const int8_t *input,
+                                          const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_conv_2d_patches_params *const p = params;
     const int32_t run = p->filter_width * p->input_depth;
     const int32_t groups = (p->filter_height * run + 3) >> 2;

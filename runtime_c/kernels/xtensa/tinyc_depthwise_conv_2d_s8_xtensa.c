@@ -100,9 +100,9 @@ static inline int32_t pair(uint32_t low, uint32_t high) {
     return (int32_t)(low << 8 | high << 24);
 }
 
-/* One output channel of one image. `x` has the four lines' places, with those outside the image before and behind. */
-static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const int8_t *channel, const int32_t *record, int8_t *output,
-                          const int8_t *outside, uint32_t *x, int32_t *sums) {
+/* Lines `first` to `end` - 1 of one output channel of one image, `output` at the first of them. `x` has the four lines' places, with those outside the image before and behind. */
+static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const int8_t *channel, const int32_t *record, int32_t first,
+                          int32_t end, int8_t *output, const int8_t *outside, uint32_t *x, int32_t *sums) {
     uint32_t *const inside = x + PLACE * p->pad_places;
     const int32_t needed = (p->output_places - 1) * p->stride + 3 - p->pad_places;
     const int32_t places = needed < p->input_places ? needed : p->input_places;
@@ -118,13 +118,13 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
     scaling.negative = p->negative;
     scaling.low = p->activation_min;
     scaling.high = p->activation_max;
-    for (int32_t line = -per_step; line < p->output_lines; line += per_step) {
+    for (int32_t line = first - per_step; line < end; line += per_step) {
         /* The first step only fetches. */
-        const int32_t first = line * p->stride - p->pad_lines + 2;
-        const source a = line_source(p, channel, first, outside);
-        const source b = line_source(p, channel, first + 1, outside);
+        const int32_t next = line * p->stride - p->pad_lines + 2;
+        const source a = line_source(p, channel, next, outside);
+        const source b = line_source(p, channel, next + 1, outside);
         next_lines(a.from, a.step, b.from, b.step, places, inside);
-        if (line >= 0) {
+        if (line >= first) {
             if (p->stride == 1) {
                 line_0(x, w, record[3], sums, threes);
             } else {
@@ -132,7 +132,7 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
             }
             tinyc_scale(&scaling, sums, p->output_places, output, p->output_place_step);
             output += p->output_line_step;
-            if (p->stride == 1 && line + 1 < p->output_lines) {
+            if (p->stride == 1 && line + 1 < end) {
                 line_1(x, w, record[3], sums, threes);
                 tinyc_scale(&scaling, sums, p->output_places, output, p->output_place_step);
                 output += p->output_line_step;
@@ -141,8 +141,9 @@ static void channel_lines(const tinyc_depthwise_conv_2d_lines_params *p, const i
     }
 }
 
-TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *restrict input,
-                                                    const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2d_lines_params *params, const int8_t *input,
+                                                    const int32_t *restrict stream, int8_t *output, void *scratch) {
     const tinyc_depthwise_conv_2d_lines_params *const p = params;
     const int32_t outputs = (p->output_places + 2) / 3 * 3;
     const int32_t places = (outputs - 1) * p->stride + 3;
@@ -153,11 +154,15 @@ TINYC_KERNEL void tinyc_depthwise_conv_2d_s8_xtensa(const tinyc_depthwise_conv_2
         x[i] = ((uint32_t)(p->input_zero_point + 128)) * 0x00010001u;
     }
     for (int32_t b = 0; b < p->batches; b++) {
-        const int32_t *record = stream;
-        for (int32_t channel = 0; channel < p->input_depth; channel++) {
-            for (int32_t k = 0; k < p->multiplier; k++) {
-                channel_lines(p, input + channel, record, output + channel * p->multiplier + k, &outside, x, sums);
-                record += RECORD;
+        for (int32_t first = 0; first < p->output_lines; first += p->band) {
+            const int32_t end = p->output_lines - first < p->band ? p->output_lines : first + p->band;
+            const int32_t *record = stream;
+            int8_t *out = output + first * p->output_line_step;
+            for (int32_t channel = 0; channel < p->input_depth; channel++) {
+                for (int32_t k = 0; k < p->multiplier; k++) {
+                    channel_lines(p, input + channel, record, first, end, out++, &outside, x, sums);
+                    record += RECORD;
+                }
             }
         }
         input += p->input_lines * p->input_places * p->input_depth;

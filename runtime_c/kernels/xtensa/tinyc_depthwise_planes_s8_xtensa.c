@@ -13,7 +13,8 @@ static void scale_line(const tinyc_depthwise_planes_params *p, const int32_t *sc
     tinyc_scale(&s, sums, p->output_places, output, p->output_place_step);
 }
 
-TINYC_KERNEL void tinyc_depthwise_planes_s8_xtensa(const tinyc_depthwise_planes_params *params, const int8_t *restrict input,
-                                                   const int32_t *restrict stream, int8_t *restrict output, void *scratch) {
+/* No `restrict`: the output may reach over the input. */
+TINYC_KERNEL void tinyc_depthwise_planes_s8_xtensa(const tinyc_depthwise_planes_params *params, const int8_t *input,
+                                                   const int32_t *restrict stream, int8_t *output, void *scratch) {
     tinyc_depthwise_planes(params, input, stream, output, scratch);
 }

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tinyc_kernels.h"
+
+#define TINYC_PLANES_LANES 2
+#include "tinyc_depthwise_3x3_relu_dsp.h"
+
+TINYC_KERNEL void tinyc_depthwise_3x3_pairs_relu_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8_t *input,
+                                                        const int32_t *records, int8_t *output, void *scratch) {
+    tinyc_depthwise_3x3_relu(params, input, records, output, scratch);
+}
