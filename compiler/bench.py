@@ -16,10 +16,11 @@ from .report import LayerRow, Report
 
 @dataclass(frozen=True)
 class Peer:
-    """A competitor's numbers for one model: bytes of RAM and flash, and instructions per inference by core."""
+    """A competitor's numbers for one model: bytes of RAM (and of its arena alone) and flash, and instructions per inference by core."""
 
     title: str
     ram: int | None
+    arena: int | None
     flash: int | None
     stack: int | None
     instructions: Mapping[str, int]
@@ -114,7 +115,9 @@ def load_peers(path: Path) -> dict[str, Peer]:
     try:
         data: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {
-            sha: Peer(data["title"], m.get("ram"), m.get("flash"), m.get("stack"), dict(m["instructions"]))
+            sha: Peer(
+                data["title"], m.get("ram"), m.get("arena"), m.get("flash"), m.get("stack"), dict(m["instructions"])
+            )
             for sha, m in data["models"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,12 +18,26 @@ from .resources import resource
 from .targets.cpus import CPUS
 
 FRAMEWORKS = ("arduino", "espidf", "baremetal", "host")
-MEMORY_KINDS = ("flash", "ram")
+#: `psram` is RAM outside of the chip, behind a serial bus: used for what fits nowhere else.
+MEMORY_KINDS = ("flash", "ram", "psram")
+
+#: What a board's file says about a memory's use: the model's context (and inputs apart from it), its constant tables.
+PLACEABLE = ("arena", "tables")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """One memory region. Sizes in bytes; `usable_by_app` is what a bootloader, partition or linker script leaves."""
+    """One memory region. Sizes in bytes; `usable_by_app` is what a bootloader, partition or linker script leaves.
+
+    Attributes:
+        kind: one of MEMORY_KINDS.
+        wait: core cycles that a word costs more than one in a memory without wait states, when words are read in order and
+            are in no cache; an estimate.
+        cache: bytes of the data cache in front of it.
+        place: framework → thing of PLACEABLE → how a project puts it here: the name of an attribute of `esp_attr.h`, or `link` for
+            a section of our own, on top of the framework's linker script (PlatformIO; the arena only, since nothing is copied there
+            at start). Where the framework's linker puts it anyway, nothing is needed.
+    """
 
     name: str
     kind: str
@@ -31,6 +45,9 @@ class Memory:
     size: int
     usable_by_app: int
     note: str = ""
+    wait: int = 0
+    cache: int = 0
+    place: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,8 +128,13 @@ class Board:
 
     @property
     def ram_bytes(self) -> int:
-        """Bytes of RAM that an application can use for static data and stack."""
-        return sum(region.usable_by_app for region in self.memory if region.kind == "ram")
+        """Bytes that an application can use of the largest RAM in the chip: the arena is in one piece."""
+        return self.main_memory("ram").usable_by_app
+
+    @property
+    def psram_bytes(self) -> int:
+        """Bytes that an application can use of RAM outside of the chip, 0 if there is none."""
+        return max((region.usable_by_app for region in self.memory if region.kind == "psram"), default=0)
 
     @property
     def is_emulated(self) -> bool:
@@ -197,7 +219,27 @@ class _Table:
 _TYPE_NAMES = {str: "a text", int: "a whole number", list: "a list", dict: "a table"}
 
 
-def _memory(top: _Table) -> tuple[Memory, ...]:
+def _place(memory: _Table, frameworks: tuple[str, ...]) -> Mapping[str, Mapping[str, str]]:
+    table = memory.table("place")
+    if table is None:
+        return MappingProxyType({})
+    found: dict[str, Mapping[str, str]] = {}
+    for framework in frameworks:
+        inner = table.table(framework)
+        if inner is not None:
+            found[framework] = inner.text_map()
+            for what, how in found[framework].items():
+                if what not in PLACEABLE:
+                    raise inner.error(what, "cannot be placed", hint=suggestion(what, PLACEABLE))
+                if how == "link" and what != "arena":
+                    raise inner.error(what, "is 'link'", expected="an attribute such as DRAM_ATTR")
+                if how != "link" and not re.fullmatch(r"[A-Z][A-Z0-9_]*_ATTR", how):
+                    raise inner.error(what, f"is '{how}'", expected="'link' or an attribute such as DRAM_ATTR")
+    table.done()
+    return MappingProxyType(found)
+
+
+def _memory(top: _Table, frameworks: tuple[str, ...]) -> tuple[Memory, ...]:
     regions = []
     for index, data in enumerate(top.get("memory", list)):
         if not isinstance(data, dict):
@@ -206,13 +248,26 @@ def _memory(top: _Table) -> tuple[Memory, ...]:
         name, kind = table.text("name"), table.one_of("kind", MEMORY_KINDS)
         origin, size = table.number("origin"), table.number("size", low=1)
         usable = table.number("usable_by_app", size, high=size)
-        regions.append(Memory(name, kind, origin, size, usable, table.text("note", "")))
+        wait, cache = table.number("wait", 0, high=1000), table.number("cache", 0)
+        note, place = table.text("note", ""), _place(table, frameworks)
+        regions.append(Memory(name, kind, origin, size, usable, note, wait, cache, place))
         table.done()
-    for kind in MEMORY_KINDS:
+    for kind in ("flash", "ram"):
         if not any(region.kind == kind and region.usable_by_app for region in regions):
             raise top.error("memory", f"has no usable {kind}", expected=f"a [[memory]] table with kind = '{kind}'")
+    _check_names(top, regions)
     _check_overlap(top, regions)
     return tuple(regions)
+
+
+def _check_names(top: _Table, regions: list[Memory]) -> None:
+    """A memory's name becomes part of section names and of `--place`."""
+    names = [region.name for region in regions]
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise top.error("memory", f"has the name '{name}'", expected="a-z, 0-9 and _")
+        if names.count(name) > 1:
+            raise top.error("memory", f"has '{name}' twice", expected="a name for each")
 
 
 def _check_overlap(top: _Table, regions: list[Memory]) -> None:
@@ -288,7 +343,7 @@ def parse_board(text: str, where: str) -> Board:
         title=top.text("title"),
         cpu=top.one_of("cpu", CPUS),
         clock_hz=top.number("clock_hz"),
-        memory=_memory(top),
+        memory=_memory(top, frameworks),
         frameworks=frameworks,
         platformio=_platformio(top, frameworks),
         console=_console(top),

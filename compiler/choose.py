@@ -19,7 +19,8 @@ from .errors import ModelError
 from .graph import Graph, Layer
 from .lower import Run, assemble, computed, streamed
 from .memory import ALIGNMENT, MemoryMap, plan_memory
-from .program import Program
+from .passes.order_operators import order_operators
+from .program import Binding, Program
 from .select import GOALS, Candidate, Goal, candidates, flash, smaller
 from .streaming.rows import can_stream
 from .streaming.schedule import accumulates, is_run
@@ -28,8 +29,8 @@ from .targets.cpus import Cpu
 
 #: Bytes of scratch that the kernels of a stream may take, tried in this order.
 SCRATCH = (64, 300, 600, 1200, 1 << 30)
-#: Rows per call that are tried.
-CHUNKS = (1, 2, 4)
+#: The most rows per call that are tried.
+MOST_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,21 @@ def choose(graph: Graph, cpu: Cpu, optimize: str, limits: Limits = Limits(), str
     """The best program for the goal `optimize` within `limits`; the nearest to them when none is within.
 
     Row streaming is used for the goal `ram`, and for any goal when no other program is within the RAM limit. With `stream_input`, the
-    rows of the model's input come one by one and are never all in memory.
+    rows of the model's input come one by one and are never all in memory. The layers are in the given order or in the one with the
+    fewest bytes alive (tinyc.passes.order_operators), where that is the better program: scratch and places count, too.
 
     Raises:
         ModelError: with `stream_input`, for an input whose rows cannot come one by one.
     """
+    given, other = graph, graph if stream_input else order_operators(graph)
+    best = _choose(given, cpu, optimize, limits, stream_input)
+    if other is given:
+        return best
+    return _best([best, _choose(other, cpu, optimize, limits, stream_input)], GOALS[optimize], limits)
+
+
+def _choose(graph: Graph, cpu: Cpu, optimize: str, limits: Limits, stream_input: bool) -> Chosen:
+    """The best program with the layers in the order of `graph`."""
     goal = GOALS[optimize]
     search = _Search(graph, cpu, goal, limits.flash)
     if stream_input:
@@ -68,7 +79,7 @@ def choose(graph: Graph, cpu: Cpu, optimize: str, limits: Limits = Limits(), str
             expected = "an input that the first layers alone read, row by row"
             raise ModelError("--stream-input", "later layers need the whole input", expected=expected)
         return _best(found, goal, limits)
-    best = search.tightened(_best(search.plain(), goal, limits))
+    best = search.lighter(search.tightened(_best(search.plain(), goal, limits)))
     if goal.streams:
         return _best([best, *search.with_streams(None)], goal, limits)
     if limits.ram is None or best.memory.size <= limits.ram:
@@ -123,6 +134,7 @@ class _Search:
         self.singles: list[list[_Option]] = []
         self.runs: list[_Option] = []
         self.paths: dict[int, list[_Option] | None] = {}
+        self.known: dict[tuple[int, tuple[int, ...]], list[_Option]] = {}
         self.fed: int | None = None
 
     # Without streams
@@ -154,6 +166,18 @@ class _Search:
                 return chosen
             chosen = best
 
+    def lighter(self, chosen: Chosen) -> Chosen:
+        """`chosen` with kernels that take less flash and no more memory, if the goal has instructions left for that."""
+        if self.goal.trades_flash != "last":
+            return chosen
+        now = self._candidates_of(chosen)
+        options = [
+            [candidate for candidate in own if _takes_no_more(candidate.binding, used.binding)]
+            for own, used in zip(self.options, now, strict=True)
+        ]
+        trial = self._planned(smaller(options, self.goal.slack * self.fastest, self.flash_limit, self.goal.rate))
+        return trial if trial.flash < chosen.flash and trial.memory.size <= chosen.memory.size else chosen
+
     def _rank(self, chosen: Chosen) -> tuple[float, ...]:
         return self.goal.rank(chosen.instructions, chosen.flash, chosen.memory.size)
 
@@ -163,7 +187,8 @@ class _Search:
         last = memory.size - ALIGNMENT
         high = [b for b in memory.buffers if memory.arena.offsets[b.id] + b.size > last]
         now = self._candidates_of(chosen)
-        for step in sorted({step for buffer in high for step in range(buffer.first, buffer.last + 1)}):
+        steps = {step for buffer in high for step in range(buffer.first, buffer.last + 1)} & set(range(len(now)))
+        for step in sorted(steps):
             for candidate in self.options[step]:
                 total = chosen.instructions - now[step].instructions + candidate.instructions
                 if candidate.binding.scratch != now[step].binding.scratch and total <= self.goal.slack * self.fastest:
@@ -184,7 +209,7 @@ class _Search:
 
     def _chosen(self, options: Sequence[Sequence[Candidate]]) -> list[Candidate]:
         most = sum(own[0].instructions for own in options)
-        bound = max(most, self.goal.slack * self.fastest) if self.goal.trades_flash else most
+        bound = max(most, self.goal.slack * self.fastest) if self.goal.trades_flash == "first" else most
         return smaller(options, bound, self.flash_limit, self.goal.rate)
 
     def _planned(self, chosen: Sequence[Candidate]) -> Chosen:
@@ -275,7 +300,7 @@ class _Search:
                     continue
                 if self._least(first, last) >= most:
                     continue
-                options = list(self._run_options(first, (1,) * len(layers)))
+                options = self._run_options(first, (1,) * len(layers))
                 found += [option for option in options if option.need < most or fed is not None]
         return found
 
@@ -292,14 +317,16 @@ class _Search:
         inner = [layer.node.outputs[0] for layer in self.layers[first:last]]
         return self.lives.around(first, last, inner, self.layers[last].node.outputs[0])
 
-    def _run_options(self, first: int, chunks: Sequence[int]) -> Iterator[_Option]:
+    def _run_options(self, first: int, chunks: tuple[int, ...]) -> list[_Option]:
         """The run of these layers with different amounts of scratch."""
-        seen: set[tuple[Slabs, ...]] = set()
-        for scratch in SCRATCH:
-            slabs = tuple(self._slabs(first + n, chunk, scratch) for n, chunk in enumerate(chunks))
-            if slabs not in seen:
-                seen.add(slabs)
-                yield self._run(Run(first, slabs, tuple(chunks), self.fed if first == 0 else None))
+        if (first, chunks) not in self.known:
+            found: dict[tuple[Slabs, ...], _Option] = {}
+            for scratch in SCRATCH:
+                slabs = tuple(self._slabs(first + n, chunk, scratch) for n, chunk in enumerate(chunks))
+                if slabs not in found:
+                    found[slabs] = self._run(Run(first, slabs, chunks, self.fed if first == 0 else None))
+            self.known[first, chunks] = list(found.values())
+        return self.known[first, chunks]
 
     def _run(self, run: Run) -> _Option:
         stream = streamed(self.skeleton, [run]).streams[0]
@@ -314,27 +341,28 @@ class _Search:
         return within[0] if within else min(found, key=lambda slabs: slabs.scratch)
 
     def _refined(self, option: _Option, limit: int) -> _Option:
-        """`option` with more rows per call where that takes fewer instructions and no more than `limit` bytes."""
-        if isinstance(option.part, Candidate):
-            return option
-        best, improved = option, True
-        while improved:
-            improved = False
-            for trial in self._neighbours(best):
-                if trial.need <= limit and trial.instructions < best.instructions:
-                    best, improved = trial, True
+        """`option` with more rows per call where that takes fewer instructions within `limit` bytes: most saved per byte first."""
+
+        def worth(trial: _Option) -> float:
+            return (best.instructions - trial.instructions) / max(trial.need - best.need, 1)
+
+        best = option
+        while isinstance(best.part, Run):
+            trials = [t for t in self._neighbours(best) if t.need <= limit and t.instructions < best.instructions]
+            if not trials:
+                break
+            best = max(trials, key=worth)
         return best
 
     def _neighbours(self, option: _Option) -> Iterator[_Option]:
-        """The run with other chunks for one layer, or for two neighbouring ones together."""
+        """The run with twice the rows per call for one layer, or for two neighbouring ones together."""
         assert isinstance(option.part, Run)
-        chunks = list(option.part.chunks)
-        groups = [[n] for n in range(len(chunks))] + [[a, b] for a, b in pairwise(range(len(chunks)))]
+        chunks = option.part.chunks
+        groups = [{n} for n in range(len(chunks))] + [{a, b} for a, b in pairwise(range(len(chunks)))]
         for group in groups:
-            for chunk in CHUNKS:
-                trial = [chunk if n in group else own for n, own in enumerate(chunks)]
-                if trial != chunks:
-                    yield from self._run_options(option.first, trial)
+            if all(chunks[n] < MOST_ROWS for n in group):
+                trial = tuple(2 * own if n in group else own for n, own in enumerate(chunks))
+                yield from self._run_options(option.first, trial)
 
     def _streamed(self, path: Sequence[_Option]) -> Chosen:
         parts: list[Candidate] = []
@@ -349,6 +377,12 @@ class _Search:
         kernels = [row for option in path for row in option.kernels]
         size = sum({function: code for function, code, _ in kernels}.values()) + sum(tables for *_, tables in kernels)
         return Chosen(program, plan_memory(program), sum(option.instructions for option in path), size)
+
+
+def _takes_no_more(binding: Binding, than: Binding) -> bool:
+    """Whether `binding` fits wherever `than` does: no more scratch, no greater distances."""
+    near = all(binding.overlap.get(p, lead + 1) <= lead for p, lead in than.overlap.items())
+    return binding.scratch <= than.scratch and near and set(than.in_place) <= {*binding.in_place}
 
 
 #: Programs with streams that are planned, from the one with the smallest bound on.

@@ -17,7 +17,9 @@ HELPER_STACK = 128
 
 @dataclass(frozen=True)
 class Measurement:
-    """Bytes as `size` prints them for the library's objects: `code` is .text, `constants` is .rodata, `data` must be 0.
+    """Bytes as `size` prints them for the library's objects: `code` is .text, `constants` is .rodata.
+
+    `data` are tables that the startup copies to RAM, and `bss` are inputs that have memory of their own; else both are 0.
 
     `stack` bounds the stack below `<name>_run` (or `<name>_push_row`), itself included.
     """
@@ -25,6 +27,7 @@ class Measurement:
     code: int
     constants: int
     data: int
+    bss: int
     stack: int
     toolchain: str
 
@@ -37,7 +40,8 @@ def measure(
     return Measurement(
         code=sum(sizes.code for sizes in objects.sections.values()),
         constants=sum(sizes.rodata for sizes in objects.sections.values()),
-        data=sum(sizes.data + sizes.bss for sizes in objects.sections.values()),
+        data=sum(sizes.data for sizes in objects.sections.values()),
+        bss=sum(sizes.bss for sizes in objects.sections.values()),
         stack=stack_bound(objects, library, name, [step.kernel.function for step in program.steps]),
         toolchain=objects.toolchain,
     )

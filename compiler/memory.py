@@ -31,6 +31,7 @@ class MemoryMap:
         states: step index → buffer id, for steps whose calls share memory; FED → where an inference stands that is fed by rows.
         buffers: all buffers, by id.
         overlaps: how far an output may reach over the input it is computed from, by buffer ids.
+        outside: inputs of the model that have memory of their own, apart from the arena.
     """
 
     arena: Arena
@@ -40,6 +41,7 @@ class MemoryMap:
     buffers: tuple[Buffer, ...]
     overlaps: tuple[Overlap, ...] = ()
     states: Mapping[int, int] = field(default_factory=dict)
+    outside: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -63,26 +65,39 @@ class MemoryMap:
         )
 
 
-def plan_memory(program: Program) -> MemoryMap:
+def separable_inputs(program: Program) -> tuple[int, ...]:
+    """The inputs of the model that can have memory of their own: no output lies in them, and no stream reads them."""
+    found = []
+    for index in program.graph.inputs:
+        members = {tensor for tensor, root in program.storage.items() if root == index}
+        readers = [step.index for step in program.steps if members & set(step.layer.node.inputs)]
+        streamed = any(program.stream_of(step) is not None for step in readers)
+        if members and not streamed and not members & set(program.graph.outputs):
+            found.append(index)
+    return tuple(found)
+
+
+def plan_memory(program: Program, outside: tuple[int, ...] = ()) -> MemoryMap:
     """Places all tensors and scratch of `program`. Inputs live from the start, outputs to the end.
 
-    The steps of a stream are one step for the plan, the last one: everything that they use lives through all of it.
+    Inputs that are `outside` (of `separable_inputs`) are not in the arena. The steps of a stream are one step for the plan, the
+    last one: everything that they use lives through all of it.
     """
-    found = _planned(program, frozenset())
+    found = _planned(program, frozenset(), outside)
     apart: frozenset[int] = frozenset()
     for step in program.steps:
         # Working in place fixes the distance of two tensors, which may be in the way of others.
         if found.size <= found.arena.lower_bound or not step.binding.in_place:
             continue
-        other = _planned(program, apart | {step.index})
+        other = _planned(program, apart | {step.index}, outside)
         if other.size < found.size:
             found, apart = other, apart | {step.index}
     return found
 
 
-def _planned(program: Program, apart: frozenset[int]) -> MemoryMap:
+def _planned(program: Program, apart: frozenset[int], outside: tuple[int, ...]) -> MemoryMap:
     """The plan in which the steps of `apart` do not work in place."""
-    plan = _Plan(program, apart)
+    plan = _Plan(program, apart, outside)
     overlaps = tuple(plan.overlaps())
     tensors = len(plan.buffers)
     scratch, states = plan.add_scratch()
@@ -90,18 +105,18 @@ def _planned(program: Program, apart: frozenset[int]) -> MemoryMap:
     check(arena, plan.buffers, overlaps)
     activations = allocate(plan.buffers[:tensors], ALIGNMENT, overlaps=overlaps) if scratch or states else arena
     ids = {tensor: plan.ids[root] for tensor, root in plan.homes.items()}
-    return MemoryMap(arena, activations, ids, scratch, tuple(plan.buffers), overlaps, states)
+    return MemoryMap(arena, activations, ids, scratch, tuple(plan.buffers), overlaps, states, outside)
 
 
 class _Plan:
     """The buffers of a program."""
 
-    def __init__(self, program: Program, apart: frozenset[int]) -> None:
+    def __init__(self, program: Program, apart: frozenset[int], outside: tuple[int, ...]) -> None:
         self.program = program
         self.buffers: list[Buffer] = []
         self.ids: dict[int, int] = {}
         self.windows = {tensor: stream for stream in program.streams for tensor in stream.schedule.capacity}
-        self.homes = {tensor: self._home(root) for tensor, root in program.storage.items()}
+        self.homes = {tensor: self._home(root) for tensor, root in program.storage.items() if root not in outside}
         self.kept = {self.homes[index] for index in program.graph.outputs if index in self.homes}
         for step in program.steps:
             if step.index not in apart:

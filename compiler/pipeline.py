@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from .boards import Board, load_board
 from .choose import Limits, choose
 from .dump import graph_text, plan_text, program_text
 from .emit import Port, emit, ports
-from .errors import ModelError, ToolError, UsageError, suggestion
+from .errors import DoesNotFitError, ModelError, ToolError, UsageError, suggestion
 from .graph import DTYPES, Array, Graph
 from .importers.tflite import from_bytes, read_model
 from .lower import OPTIMIZE, lower
@@ -24,11 +24,12 @@ from .measure import Measurement, measure
 from .memory import MemoryMap, plan_memory
 from .output import REPORT, manifest, write_files
 from .passes import run_passes
+from .placement import Placement, inputs_apart, outside_bytes, place
 from .plan import Arena
 from .program import Program
 from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
 from .report import Flash, LayerRow, Report, Stack, layer_rows, needs, ram, stream_rows
-from .report.fit import Budget, check_fit, fit
+from .report.fit import Budget, Needs, check_fit, fit
 from .report.html import PAGE, page
 from .report.plan import plan
 from .targets.cpus import find_cpu
@@ -43,7 +44,8 @@ VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
 class Options:
     """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones.
 
-    `profile` asks for the estimate of cycles too. With `stream_input` the input's rows come one by one.
+    `profile` asks for the estimate of cycles too. With `stream_input` the input's rows come one by one. `place` says which memory
+    holds the arena or the tables (see `placement.place`), where tinyc's own choice is not wanted.
     """
 
     board: str
@@ -61,6 +63,7 @@ class Options:
     ram_budget: int | None = None
     profile: bool = False
     stream_input: bool = False
+    place: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ class Compilation:
     program: Program
     memory: MemoryMap
     library: Mapping[str, bytes]
+    info: ProjectInfo
     files: Mapping[str, bytes]
     report: Report
 
@@ -113,14 +117,14 @@ def compile_model(
     data = read_model(Path(model))
     graph = run_passes(from_bytes(data, Path(model).name))
     name = model_name(options.name, Path(model))
-    budget = Budget(options.flash_budget or board.flash_bytes, options.ram_budget or board.ram_bytes)
-    built = _build_within(graph, board, name, options, budget, progress)
+    built = _build(graph, board, name, options, progress)
+    budget = built.budget
     program, memory, library = built.program, built.memory, built.library
     rows = layer_rows(program, memory)
     flash, stack = _figures(rows, built.measurement)
-    needed = needs(memory, flash, stack)
+    needed = _needs(built, board)
     check_fit(board, program, memory, options.optimize, needed, budget)
-    info = _project(name, graph, board, memory, Path(model).name, options)
+    info = _project(name, graph, board, memory, built.placement, Path(model).name, options)
     files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": data}
     if options.verify == "renode":
         engines, not_verified = [verify_in_renode(files, board.name, info.vectors[0].output, progress)], ""
@@ -143,10 +147,12 @@ def compile_model(
         layers=layer_rows(program, memory, instructions, cycles),
         streams=stream_rows(program),
         ram=ram(program, memory),
+        memories=built.placement.places,
+        warnings=built.placement.warnings,
         plan=plan(program, memory),
         flash=flash,
         stack=replace(stack, measured=measured),
-        fit=fit(board, needed),
+        fit=fit(board, needed, built.placement.arena.available if built.placement.arena.kind == "psram" else None),
         verification=tuple(engines),
         not_verified=not_verified,
         files={},
@@ -154,15 +160,37 @@ def compile_model(
     files[PAGE] = page(report).encode()
     report = replace(report, files=manifest(files))
     files[REPORT] = (json.dumps(report.to_json(), indent=2) + "\n").encode()
-    return Compilation(name, graph, program, memory, library, files, report)
+    return Compilation(name, graph, program, memory, library, info, files, report)
 
 
 @dataclass(frozen=True, eq=False)
 class _Built:
     program: Program
     memory: MemoryMap
+    placement: Placement
     library: Mapping[str, bytes]
     measurement: Measurement | None
+    budget: Budget
+
+
+def _build(graph: Graph, board: Board, name: str, options: Options, progress: Callable[[str], None]) -> _Built:
+    """The library within the chip's own RAM; or with an arena outside of the chip, where the board has RAM there and nothing else fits."""
+    framework, kind = options.framework or board.frameworks[0], options.format or default_kind(board)
+    flash, ram = options.flash_budget or board.flash_bytes, options.ram_budget or board.ram_bytes
+    outside = 0 if options.ram_budget else outside_bytes(board, framework, kind)
+    try:
+        built = _build_within(graph, board, name, options, Budget(flash, ram), progress)
+        if outside <= ram or _needs(built, board).within(built.budget):
+            return built
+    except DoesNotFitError:
+        if outside <= ram:
+            raise
+    return _build_within(graph, board, name, options, Budget(flash, outside), progress)
+
+
+def _needs(built: _Built, board: Board) -> Needs:
+    flash, stack = _figures(layer_rows(built.program, built.memory), built.measurement)
+    return needs(built.memory, flash, stack, built.placement.copied(board))
 
 
 def _build_within(
@@ -173,24 +201,29 @@ def _build_within(
     The budget also has to hold the calls, parameters and stack, which only the compiler can measure: what they took goes into
     the next try.
     """
-    left, cpu = budget, find_cpu(board.cpu)
+    left, cpu, stack = budget, find_cpu(board.cpu), 0
+    framework, kind = options.framework or board.frameworks[0], options.format or default_kind(board)
     for attempt in (1, 2, 3):
         progress("choosing kernels and planning memory")
         chosen = choose(graph, cpu, options.optimize, Limits(left.flash, left.ram), options.stream_input)
-        program, memory = chosen.program, chosen.memory
+        program = chosen.program
+        memory = inputs_apart(program, chosen.memory, board, framework, kind, options.place, stack)
         figures = _figures(layer_rows(program, memory), None)
         check_fit(board, program, memory, options.optimize, needs(memory, *figures), budget)
+        placement = place(program, memory, board, framework, kind, options.place, stack)
         progress("writing C")
-        library = emit(program, memory, name, options.optimize)
+        library = emit(program, memory, name, options.optimize, placement)
         measurement = _measurement(library, program, name, options, progress)
         if measurement is None:
             break
+        stack = measurement.stack
         over_flash = measurement.code + measurement.constants + measurement.data - budget.flash
-        over_ram = memory.size + measurement.stack - budget.ram
+        room = budget.ram if placement.arena.kind == "psram" else min(budget.ram, board.ram_bytes)
+        over_ram = memory.size + measurement.stack + placement.copied(board) - room
         if attempt == 3 or (over_flash <= 0 and over_ram <= 0):
             break
         left = Budget(left.flash - max(over_flash, 0), left.ram - max(over_ram, 0))
-    return _Built(program, memory, library, measurement)
+    return _Built(program, memory, placement, library, measurement, budget)
 
 
 def _check_options(options: Options) -> None:
@@ -259,11 +292,11 @@ def _figures(rows: Sequence[LayerRow], measurement: Measurement | None) -> tuple
     if measurement is None:
         return Flash(sum(row.constants for row in rows)), Stack()
     total = measurement.code + measurement.constants + measurement.data
-    return Flash(measurement.constants, measurement.code, total, measurement.toolchain), Stack(measurement.stack)
+    return Flash(total - measurement.code, measurement.code, total, measurement.toolchain), Stack(measurement.stack)
 
 
 def _project(
-    name: str, graph: Graph, board: Board, memory: MemoryMap, model_file: str, options: Options
+    name: str, graph: Graph, board: Board, memory: MemoryMap, placement: Placement, model_file: str, options: Options
 ) -> ProjectInfo:
     """What the project around the library is told; its self-test is the first made input set."""
 
@@ -288,6 +321,7 @@ def _project(
         labels=graph.labels,
         vectors=(Vector(_bytes(inputs), _bytes(results), options.seed),),
         stream_input=options.stream_input,
+        placement=placement,
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import __version__, reference
+from .alternate import HEADER, Part, naming, turns, verify_in_turn
 from .boards import load_board
 from .choose import choose
 from .emit import emit
@@ -19,7 +20,8 @@ from .importers.tflite import from_bytes, read_model
 from .lower import OPTIMIZE, Run, assemble, computed, streamed
 from .memory import plan_memory
 from .output import REPORT
-from .passes import run_passes
+from .passes import check_order, run_passes
+from .passes.order_operators import in_order
 from .pipeline import model_name
 from .program import Program
 from .select import candidates
@@ -52,21 +54,60 @@ def recheck(
     toolchain: str = "auto",
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[EngineResult, ...]:
-    """One result per emulator; see `tinyc.verify`."""
+    """One result per emulator; see `tinyc.verify`. For a build of several models those of each, then those of all in turn."""
+    several = _models(target)
     if emulator == "renode":
+        if several:
+            raise UsageError("--emulator", "renode runs projects with one model", hint="use unicorn, qemu or host")
         return (_in_renode(target, progress),)
-    subject = open_subject(target, board)
-    portable = subject.program.portable
+    if several and board is not None:
+        raise _has_board(target)
+    options = _Options(emulator, seed, count, inputs, layers, toolchain, progress)
+    if not several:
+        return _check(open_subject(target, board), options)
+    if inputs:
+        raise _one_model_only(target)
+    subjects = [_from_folder(target, report) for report in several.values()]
+    results = []
+    for subject in subjects:
+        with naming(subject.name):
+            found = _check(subject, options)
+        results += [replace(result, proves=f"Model {subject.name}. {result.proves}") for result in found]
+    return (*results, *_check_in_turn(target, subjects, options))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How to check; see `tinyc.verify`."""
+
+    emulator: str
+    seed: int
+    count: int
+    inputs: Sequence[Sequence[Array]]
+    layers: bool
+    toolchain: str
+    progress: Callable[[str], None]
+
+
+def _engines(emulator: str, program: Program) -> list[str]:
+    """The emulators for sources that cannot be exchanged for portable ones."""
+    portable = program.portable
     if emulator == "host" and not portable:
-        title = subject.program.cpu.title
+        title = program.cpu.title
         raise UsageError("--emulator", f"these sources have kernels for {title} only", hint="use unicorn or qemu")
-    names, why_not = choose_engines(emulator, subject.program.cpu)
+    names, why_not = choose_engines(emulator, program.cpu)
     names = [name for name in names if name != "host" or portable]
     if not names:
-        why_not = why_not or f"these sources run on {subject.program.cpu.title} only, and no emulator of it is ready"
+        why_not = why_not or f"these sources run on {program.cpu.title} only, and no emulator of it is ready"
         raise ToolError("--emulator", why_not, hint="`tinyc doctor` shows what is missing")
-    sets = [*inputs, *make_inputs(subject.program.graph, count, seed)]
-    progress("computing the reference")
+    return names
+
+
+def _check(subject: Subject, options: _Options) -> tuple[EngineResult, ...]:
+    """One result per emulator for one model."""
+    names = _engines(options.emulator, subject.program)
+    sets = [*options.inputs, *make_inputs(subject.program.graph, options.count, options.seed)]
+    options.progress("computing the reference")
     expected = [reference.run(subject.program.graph, row) for row in sets]
     return tuple(
         verify(
@@ -76,13 +117,39 @@ def recheck(
             sets,
             expected,
             emulator=name,
-            layers=layers,
+            layers=options.layers,
             optimize=subject.optimize,
-            toolchain=toolchain,
-            progress=progress,
+            toolchain=options.toolchain,
+            progress=options.progress,
         )
         for name in names
     )
+
+
+def _check_in_turn(folder: Path, subjects: Sequence[Subject], options: _Options) -> list[EngineResult]:
+    """One result per emulator for all models in turn, in the memory that the folder's models.h defines if they share one."""
+    parts = [Part(subject.name, subject.program, subject.library) for subject in subjects]
+    header = None
+    if _read_json(folder / REPORT).get("share_arena"):
+        path = next((path for path in (folder / HEADER, folder / "src" / HEADER) if path.is_file()), None)
+        if path is None:
+            raise ModelError(str(folder), f"{HEADER} is missing", hint="build it again")
+        header = path.read_bytes()
+    order = turns(parts, options.count, options.seed)
+    uneven = next((part.program for part in parts if not part.program.portable), parts[0].program)
+    return [
+        verify_in_turn(
+            parts,
+            order,
+            header=header,
+            emulator=name,
+            cpu=parts[0].program.cpu,
+            optimize=subjects[0].optimize,
+            toolchain=options.toolchain,
+            progress=options.progress,
+        )
+        for name in _engines(options.emulator, uneven)
+    ]
 
 
 def _in_renode(folder: Path, progress: Callable[[str], None]) -> EngineResult:
@@ -107,8 +174,32 @@ def open_subject(target: Path, board: str | None) -> Subject:
     if not target.is_dir():
         return _from_model(target, board)
     if board is not None:
-        raise UsageError("--board", f"'{target}' is a build, which has its board already", hint="leave --board away")
+        raise _has_board(target)
+    if _models(target):
+        raise _one_model_only(target)
     return _from_folder(target)
+
+
+def _has_board(target: Path) -> UsageError:
+    return UsageError("--board", f"'{target}' is a build, which has its board already", hint="leave --board away")
+
+
+def _one_model_only(target: Path) -> UsageError:
+    return UsageError("--input", f"'{target}' has several models", expected="a build of one model")
+
+
+def _models(target: Path) -> dict[str, str]:
+    """Name → path of the report, for a build of several models; else nothing."""
+    if not target.is_dir():
+        return {}
+    models = _read_json(target / REPORT).get("models")
+    if not isinstance(models, dict):
+        return {}
+    paths = {str(name): str(path) for name, path in models.items()}
+    inside = {
+        name: path for name, path in paths.items() if not Path(path).is_absolute() and ".." not in Path(path).parts
+    }
+    return inside if len(inside) == len(paths) else {}
 
 
 def _from_model(model: Path, board: str | None) -> Subject:
@@ -118,29 +209,38 @@ def _from_model(model: Path, board: str | None) -> Subject:
     return Subject(name, chosen.program, emit(chosen.program, chosen.memory, name), OPTIMIZE["balanced"])
 
 
-def _report(folder: Path) -> dict[str, Any]:
-    """report.json of a build; ModelError when there is none."""
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """A report as it is; nothing when there is none."""
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _report(folder: Path, path: str = REPORT) -> dict[str, Any]:
+    """The report of a build of one model, or of one of several; ModelError when there is none."""
+    try:
+        report = _read_json(folder / path)
         return {
             key: report[key]
             for key in ("name", "format", "optimize", "board", "seed", "cpu", "layers", "streams", "tinyc")
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise ModelError(
-            str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
+            str(folder), f"no readable {path} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
         ) from None
 
 
-def _from_folder(folder: Path) -> Subject:
-    report = _report(folder)
+def _from_folder(folder: Path, path: str = REPORT) -> Subject:
+    report = _report(folder, path)
     try:
         name, kind, optimize = str(report["name"]), str(report["format"]), str(report["optimize"])
         flag = OPTIMIZE[optimize]
         cpu, version = find_cpu(str(report["cpu"])), str(report["tinyc"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(
-            str(folder), f"no readable {REPORT} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
+            str(folder), f"no readable {path} in it", expected="a folder that `tinyc build` wrote, or a .tflite file"
         ) from None
     source = folder / (f"{name}.tflite" if kind == "c" else f"model/{name}.tflite")
     graph = run_passes(from_bytes(read_model(source), source.name))
@@ -156,9 +256,12 @@ def _from_folder(folder: Path) -> Subject:
 
 def _rebuilt(graph: Graph, cpu: Cpu, report: Mapping[str, Any]) -> Program | None:
     """The program that a report tells of; None when this version has no such kernels."""
-    layers, rows = computed(graph), report["layers"]
-    if len(rows) != len(layers):
+    nodes, rows = {layer.node.index: layer.node for layer in computed(graph)}, report["layers"]
+    if sorted(nodes) != sorted(row["node"] for row in rows):
         return None
+    graph = in_order(graph, [nodes[row["node"]] for row in rows])
+    check_order(graph)
+    layers = computed(graph)
     runs = []
     streamed_layers: set[int] = set()
     for stream in report["streams"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from .errors import ModelError
 from .graph import Layer
@@ -50,7 +50,7 @@ class Goal:
 
     Attributes:
         slack: how many times the fastest build's instructions it may take.
-        trades_flash: whether that may be spent on less flash, too, or on less RAM only.
+        trades_flash: whether that may be spent on less flash, too: never, before memory is looked at, or after it.
         rate: how many percent of flash must be saved for a percent more instructions.
         tables: how many times the bytes of a layer's weights and biases a kernel's tables may take, where that is more than SMALL_TABLES.
         streams: whether layers are computed row by row where that takes less RAM, or only where nothing else fits.
@@ -58,7 +58,7 @@ class Goal:
     """
 
     slack: float
-    trades_flash: bool
+    trades_flash: Literal["never", "first", "last"]
     rate: float
     tables: float
     streams: bool
@@ -86,10 +86,10 @@ def _size(instructions: float, flash: int, arena: int) -> Rank:
 
 
 GOALS: Mapping[str, Goal] = {
-    "speed": Goal(1.03, trades_flash=False, rate=0.0, tables=float("inf"), streams=False, rank=_speed),
-    "balanced": Goal(1.04, trades_flash=True, rate=1.0, tables=3.0, streams=False, rank=_ram),
-    "ram": Goal(1.20, trades_flash=False, rate=0.0, tables=3.0, streams=True, rank=_ram),
-    "size": Goal(2.1, trades_flash=True, rate=0.05, tables=3.0, streams=False, rank=_size),
+    "speed": Goal(1.03, trades_flash="never", rate=0.0, tables=float("inf"), streams=False, rank=_speed),
+    "balanced": Goal(1.04, trades_flash="last", rate=0.5, tables=3.0, streams=False, rank=_ram),
+    "ram": Goal(1.20, trades_flash="never", rate=0.0, tables=3.0, streams=True, rank=_ram),
+    "size": Goal(2.1, trades_flash="first", rate=0.05, tables=3.0, streams=False, rank=_size),
 }
 
 

@@ -30,8 +30,16 @@ extern "C" {
 #pragma GCC optimize("O2")
 #endif
 
+/* An attribute of every kernel, to put its code into fast memory: IRAM_ATTR on the ESP32 family, a section of your linker script
+ * elsewhere. Functions inside a kernel that the compiler does not inline stay where they are. */
+#ifndef TINYC_CODE
+#define TINYC_CODE
+#elif defined(ESP_PLATFORM)
+#include <esp_attr.h>
+#endif
+
 /* Before a kernel's definition: several models in one firmware bring the same kernels, and the linker keeps one. */
-#define TINYC_KERNEL __attribute__((weak))
+#define TINYC_KERNEL __attribute__((weak)) TINYC_CODE
 
 /* Verification builds report each layer's output; otherwise this is nothing. */
 #ifdef TINYC_TRACE_LAYERS
@@ -149,7 +157,7 @@ void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params, const int8_t
  * inside_*: output rows and columns (from the first to before the second) whose patches are runs of memory inside of the image, a run per
  * filter row; no columns when dilation_width is not 1.
  * scratch: filter_height * whole * 4 + (filter_height * rest rounded up to 4) * 6 + 8 bytes, whole and rest of a filter row as above; plus
- * 2 * (filter_height * filter_width * input_depth rounded up to 4) when there are other outputs than those inside. 4-byte aligned.
+ * whole when there are other outputs than those inside. 4-byte aligned.
  * The output may reach over the input: pixels are done in order, two at a time, and their patches are copied to scratch before.
  *
  * tinyc_conv_3x3_winograd_s8_dsp: 3x3, strides and dilations 1, input_depth and output_depth multiples of 4, by Winograd's algorithm
@@ -199,8 +207,8 @@ void tinyc_conv_3x3_winograd_s8_dsp(const tinyc_conv_2d_dsp_params *params, cons
  * bytes of weights of either channel; then a record of either channel: the bias with the input offset folded in, the multiplier, the
  * shift (0 to -31); with `ties` != 0 another two words, 1 for each channel with a shift below 0, else 0.
  * Accumulators are modulo 2^32. A `ties` of 0 is for layers whose activation_min is at least the output zero point.
- * scratch: queue * (depth rounded up to 16) bytes, depth = filter_height * filter_width * input_depth; where output_depth or the output's
- * address is no multiple of 4, another spare, or 4, times output_depth rounded up to 4 bytes. 16-byte aligned for speed. */
+ * scratch: queue * (depth rounded up to 16) bytes, depth = filter_height * filter_width * input_depth; with `spare` pixels, or where the
+ * output's address is no multiple of 4, another spare, or 4, times output_depth rounded up to 4 bytes. 16-byte aligned for speed. */
 typedef struct {
     int32_t batches;
     int32_t input_height;
@@ -221,7 +229,7 @@ typedef struct {
     int32_t activation_max;
     int32_t ties;
     int32_t queue;           /* patches in scratch, a multiple of 4 */
-    int32_t spare;           /* pixels in scratch, a multiple of 4 */
+    int32_t spare;           /* output pixels that go to scratch first, a multiple of 4; not 0 where output_depth is no multiple of 4 */
     int32_t direct;          /* 1x1, stride 1: so many pixels are read in place, 16 bytes at a time: none may reach past the input */
 } tinyc_conv_2d_mve_params;
 
@@ -305,6 +313,14 @@ void tinyc_depthwise_s8_dsp(const tinyc_depthwise_dsp_params *params, const int8
 void tinyc_depthwise_direct_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *records, int8_t *output,
                                    void *scratch);
 
+/* The same for 3x3 filters, input_depth a multiple of 4, stride_width and dilation_width 1, and `relu`: two pixels of a row at a time, whose
+ * windows share two columns. `records` (compiler/targets/cortex_m_dsp/_direct.py) has 8 words per channel, the weight of row r and column c
+ * being w_rc: halfwords (w00, w10), (w01, w11), (w02, w12), the bias, (w20, w21), (w21, w22), multiplier, rounding term.
+ * scratch, 4-byte aligned: input_depth bytes where there are other outputs than those inside, else none.
+ * The output may reach over the input: four channels of two pixels are read before they are written, and pixels are done in order. */
+void tinyc_depthwise_direct_pairs_relu_s8_dsp(const tinyc_conv_2d_dsp_params *params, const int8_t *input, const int32_t *records,
+                                              int8_t *output, void *scratch);
+
 /* CONV_2D with a 3x3 filter, one group, both strides 1 or both 2, no dilation and at least four output columns, for Helium. `stream` is
  * packed at build time (compiler/targets/cortex_m_mve/_taps.py): per four output channels, the last four padded with zeros, first channels
  * 0 and 2, then 1 and 3: for each 16 input channels, the last padded with zeros, for each filter row and tap (0, 1, 2; with a stride of 2
@@ -339,6 +355,8 @@ void tinyc_conv_3x3_s8_mve(const tinyc_conv_3x3_mve_params *params, const int8_t
  * (0 where there is none, as in the last word); bias with the input offset folded in; multiplier; shift (0 to -31).
  * A `ties` of 0 is for layers whose activation_min is at least the output zero point. With a stride of 1 at least two output places and
  * two output lines, and three output place steps plus a line step below 65536.
+ * Without `kept`, lines are computed for all passes before the next lines. With it, a pass goes through all lines before the next pass, and
+ * lines that the next outputs need again stay in scratch; for a stride of 1, and then it is in place where both images have one size.
  * scratch: pass_channels rounded up to 16, times 4 * (stride * places + 2) bytes, places = output_places, at least 4 with a stride of 2;
  * plus 16 bytes; 4-byte aligned. */
 typedef struct {
@@ -361,6 +379,7 @@ typedef struct {
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
     int32_t ties;
+    int32_t kept;
 } tinyc_depthwise_conv_3x3_mve_params;
 
 void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3_mve_params *params, const int8_t *input, const int32_t *stream,
@@ -506,8 +525,8 @@ void tinyc_fully_connected_s8_xtensa(const tinyc_fully_connected_units_params *p
  * with MAC16. The image is taken in lines of places: rows of columns, or columns of rows, whichever are longer. `stream` is packed at build
  * time (compiler/targets/_lines.py), 6 words per output channel: 9 bytes of weights, those of a place's three lines together, and the byte
  * of the right shift; then start value, multiplier and rounding as above.
- * RV32 computes bands of output lines channel by channel, from copies of one channel (of four, when the depth is a multiple of 4 and the
- * input aligned), scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes, or four times that; Xtensa from four lines of
+ * RV32 computes bands of output lines channel by channel, from copies of one channel (or of four `together`, where the input is aligned),
+ * scratch: ((output_places - 1) * stride + 3) * ((band - 1) * stride + 3) bytes, or four times that; Xtensa from four lines of
  * halfwords, scratch: 8 * ((n - 1) * stride + 3) + 4 * n bytes, where n is output_places rounded up to a multiple of 3. */
 typedef struct {
     int32_t batches;
@@ -525,6 +544,7 @@ typedef struct {
     int32_t pad_lines;         /* lines before the first of the image, >= 0 */
     int32_t pad_places;
     int32_t band;              /* output lines of a band; Xtensa, stride 1: even, or all */
+    int32_t together;          /* RV32: 4, where input_depth is a multiple of 4 and the multiplier 1; or 1 */
     int32_t input_zero_point;
     int32_t activation_min;    /* -128 to 127 */
     int32_t activation_max;
@@ -795,6 +815,9 @@ typedef struct {
 } tinyc_average_pool_rows_params;
 
 void tinyc_average_pool_rows_s8(const tinyc_average_pool_rows_params *params, const int8_t *input, int8_t *output, void *state);
+
+/* The same for cores with the DSP extension; depth a multiple of 4, at most 256 pixels in a call. */
+void tinyc_average_pool_rows_s8_dsp(const tinyc_average_pool_rows_params *params, const int8_t *input, int8_t *output, void *state);
 void tinyc_max_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
 /* The same for the DSP extension; an average of at most 256 pixels. The output may reach over the input: pixels are done in order, and

@@ -57,6 +57,8 @@ def as_json(board: Board) -> dict[str, Any]:
                 "origin": region.origin,
                 "size": region.size,
                 "usable_by_app": region.usable_by_app,
+                "wait": region.wait,
+                "cache": region.cache,
                 "note": region.note,
             }
             for region in board.memory
@@ -97,6 +99,9 @@ def _details(board: Board) -> Table:
     for region in board.memory:
         usable = "" if region.usable_by_app == region.size else f", usable {size_text(region.usable_by_app)}"
         note = f" {region.note}" if region.note else ""
+        if region.wait:
+            cached = f" outside of a {size_text(region.cache)} cache" if region.cache else ""
+            note = f" About {region.wait} cycles of waiting per word{cached}.{note}"
         rows.append((region.kind, f"{region.name}: {size_text(region.size)} at 0x{region.origin:08X}{usable}.{note}"))
     rows.append(("frameworks", ", ".join(board.frameworks)))
     if board.platformio:

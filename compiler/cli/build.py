@@ -14,22 +14,32 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from ..errors import UsageError
 from ..importers.tflite import load
 from ..lower import OPTIMIZE
 from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
+from ..placement import parse_wanted
 from ..projects import KINDS, next_step
+from ..report import Report
 from ..report.html import PAGE
 from ..report.text import render
 from ..report.text_map import memory_map
+from ..report.totals import render as render_totals
+from ..share import compile_models
 from ..verification.vectors import load_inputs
 from ._help import HELP
 
 
 @click.command("build", context_settings=HELP)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--board", "-b", required=True, help="Board name (see `tinyc boards`), or a path to a board's .toml.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Output folder.  [default: <name>-<board>]")
-@click.option("--name", help="C prefix of the model.  [default: from the file name]")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="C prefix of the model; once for each of several.  [default: from the file name]",
+)
 @click.option(
     "--format",
     "kind",
@@ -66,6 +76,19 @@ from ._help import HELP
     is_flag=True,
     help="Take the model's input row by row (<name>_push_row), without memory for all of it.",
 )
+@click.option(
+    "--place",
+    "places",
+    multiple=True,
+    metavar="THING=MEMORY",
+    help="Put the arena, the tables, or the input apart from the arena into a memory of the board, such as arena=dtcm.  "
+    "[default: the fastest with room]",
+)
+@click.option(
+    "--share-arena",
+    is_flag=True,
+    help="Several models use one memory in turn (models.h); they do not run at the same time.",
+)
 @click.option("--force", is_flag=True, help="Replace files that were changed by hand since the last build.")
 @click.option(
     "--dump",
@@ -76,10 +99,10 @@ from ._help import HELP
 @click.option("--memory-map", "with_map", is_flag=True, help="Print where every buffer lies, layer by layer, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    model: Path,
+    models: tuple[Path, ...],
     board: str,
     output: Path | None,
-    name: str | None,
+    names: tuple[str, ...],
     kind: str | None,
     framework: str | None,
     optimize: str,
@@ -92,6 +115,8 @@ def command(
     flash_budget: int | None,
     ram_budget: int | None,
     stream_input: bool,
+    places: tuple[str, ...],
+    share_arena: bool,
     force: bool,
     stage: str | None,
     with_map: bool,
@@ -99,13 +124,17 @@ def command(
 ) -> None:
     """Compile MODEL (.tflite) into a firmware project for a board and verify it byte for byte.
 
+    Several models become one project: each a library of its own, verified alone and in turn with the others.
+
     Exit codes: 0 done, 1 the model or data is at fault, 2 usage, 3 does not fit the board, 4 a tool is missing or failed,
     5 verification mismatch.
     """
+    _check_several(models, names, inputs, share_arena, stage)
+    model = models[0]
     sets = load_inputs(load(model), inputs) if inputs else []
     options = Options(
         board,
-        name,
+        names[0] if len(models) == 1 and names else None,
         kind,
         framework,
         optimize,
@@ -118,9 +147,13 @@ def command(
         flash_budget,
         ram_budget,
         stream_input=stream_input,
+        place=parse_wanted(places),
     )
     if stage is not None:
         click.echo(dump(model, options, stage))
+        return
+    if len(models) > 1:
+        _build_several(models, names, options, share_arena, output, force, with_map, as_json)
         return
     with spinner() as progress:
         built = compile_model(model, options, progress)
@@ -132,20 +165,72 @@ def command(
         _print(built, folder, kept, with_map)
 
 
+def _check_several(
+    models: tuple[Path, ...], names: tuple[str, ...], inputs: tuple[Path, ...], share_arena: bool, stage: str | None
+) -> None:
+    """What one model has and several do not, or the other way round."""
+    if len(models) == 1:
+        if share_arena:
+            raise UsageError("--share-arena", "one model has its memory for itself", expected="two models or more")
+        if len(names) > 1:
+            raise UsageError("--name", f"given {len(names)} times for one model", expected="once")
+        return
+    for option, given in (("--input", bool(inputs)), ("--dump", stage is not None)):
+        if given:
+            raise UsageError(option, f"is for one model, not for {len(models)}", hint="build each model alone for it")
+
+
+def _build_several(
+    models: tuple[Path, ...],
+    names: tuple[str, ...],
+    options: Options,
+    share_arena: bool,
+    output: Path | None,
+    force: bool,
+    with_map: bool,
+    as_json: bool,
+) -> None:
+    with spinner() as progress:
+        built = compile_models(models, names, options, share_arena, progress)
+        default = f"{'-'.join(model.name for model in built.models)}-{built.report.board}"
+        folder = output if output is not None else Path(default)
+        kept = built.write(folder, force=force)
+    if as_json:
+        click.echo(json.dumps({**built.report.to_json(), "folder": str(folder)}, indent=2))
+        return
+    console = output_console()
+    for model in built.models:
+        _print_model(model.report, console, with_map)
+    render_totals(built.report, [model.report for model in built.models], console)
+    console.print()
+    reports = [folder / Path(path).parent / PAGE for path in built.report.models.values()]
+    _print_folder(folder, reports, kept, built.report.format, console)
+
+
 def _print(built: Compilation, folder: Path, kept: list[str], with_map: bool) -> None:
     console = output_console()
-    render(built.report, console)
+    _print_model(built.report, console, with_map)
+    _print_folder(folder, [folder / PAGE], kept, built.report.format, console)
+
+
+def _print_model(report: Report, console: Console, with_map: bool) -> None:
+    render(report, console)
     console.print()
     if with_map:
-        console.print(Text(memory_map(built.report, console.width - 1)), soft_wrap=True)
+        console.print(Text(memory_map(report, console.width - 1)), soft_wrap=True)
         console.print()
+
+
+def _print_folder(folder: Path, reports: list[Path], kept: list[str], kind: str, console: Console) -> None:
     console.print(f"[bold]project[/]   {escape(str(folder))}", soft_wrap=True)
-    console.print(f"[bold]report[/]    {escape(str(folder / PAGE))}", soft_wrap=True)
+    for number, report in enumerate(reports):
+        heading = "report" if number == 0 else "      "
+        console.print(f"[bold]{heading}[/]    {escape(str(report))}", soft_wrap=True)
     if kept:
         console.print(
             f"[bold]kept[/]      your changed {escape(', '.join(kept))} (--force replaces them)", soft_wrap=True
         )
-    console.print(f"[bold]next[/]      {escape(next_step(built.report.format, folder))}", soft_wrap=True)
+    console.print(f"[bold]next[/]      {escape(next_step(kind, folder))}", soft_wrap=True)
 
 
 def output_console() -> Console:

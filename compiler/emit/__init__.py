@@ -15,6 +15,7 @@ from .. import __version__
 from ..graph import Graph, Tensor
 from ..memory import MemoryMap
 from ..ops import all_ops
+from ..placement import Place, Placement
 from ..program import (
     Argument,
     Binding,
@@ -72,12 +73,15 @@ def ports(graph: Graph, indices: tuple[int, ...], names: tuple[str, ...]) -> lis
     return found
 
 
-def emit(program: Program, memory: MemoryMap, name: str, optimize: str = "balanced") -> dict[str, bytes]:
+def emit(
+    program: Program, memory: MemoryMap, name: str, optimize: str = "balanced", placement: Placement | None = None
+) -> dict[str, bytes]:
     """The model library as a flat folder: file name → bytes. Same input, same bytes.
 
     Kernels of a build for `size` follow the firmware's own -Os; all others are compiled for speed whatever its flags.
+    Without a `placement` the linker decides where the arena and the tables go.
     """
-    context = Emitter(program, memory, name).context()
+    context = Emitter(program, memory, name, placement).context()
     files = {
         f"{name}.c": environment().get_template("model.c.j2").render(context),
         f"{name}.h": environment().get_template("model.h.j2").render(context),
@@ -137,8 +141,9 @@ def environment() -> jinja2.Environment:
 class Emitter:
     """Collects what the templates lay out."""
 
-    def __init__(self, program: Program, memory: MemoryMap, name: str) -> None:
+    def __init__(self, program: Program, memory: MemoryMap, name: str, placement: Placement | None = None) -> None:
         self.program = program
+        self.placement = placement
         self.memory = memory
         self.name = name
         self.constants: dict[int, str] = {}
@@ -151,7 +156,8 @@ class Emitter:
         for position, index in enumerate(graph.outputs):
             if graph.tensors[index].constant and index not in self.constants:
                 self.constants[index] = f"{self.name}_output_{position}_data"
-                output_constants.append(array_definition(self.constants[index], graph.tensors[index].data))
+                text = array_definition(self.constants[index], graph.tensors[index].data, self._section(-1))
+                output_constants.append(text)
         return {
             "version": __version__,
             "abi_version": ABI_VERSION,
@@ -160,6 +166,9 @@ class Emitter:
             "NAME": self.name.upper(),
             "cpu": self.program.cpu,
             "memory": self.memory,
+            "sections": self._sections(),
+            "apart": self._apart_definitions(),
+            "outside": self.memory.outside,
             "layers": layers,
             "streams": (streams := [self._stream(stream).text() for stream in self.program.streams]),
             "fed": streams[0] if self.program.fed is not None else None,
@@ -175,7 +184,8 @@ class Emitter:
         prefix = f"{self.name}_{step.index}"
         definitions = self._tensor_constants(step, prefix)
         tables = {constant.name: f"{prefix}_{constant.name}" for constant in step.binding.constants}
-        definitions += [array_definition(tables[constant.name], constant.values) for constant in step.binding.constants]
+        section = self._section(step.index)
+        definitions += [array_definition(tables[c.name], c.values, section) for c in step.binding.constants]
         for suffix, binding in self._bindings(step):
             if binding.params is not None:
                 definitions.append(params_definition(f"{prefix}_params{suffix}", binding.params, tables))
@@ -187,6 +197,21 @@ class Emitter:
             "definitions": definitions,
             "statements": self._statements(step),
         }
+
+    def _section(self, step: int) -> str:
+        """The macro that says where the tables of `step` go."""
+        hot = self.placement is not None and self.placement.hot_layer(step)
+        return f"{self.name.upper()}_{'HOT_TABLE' if hot else 'TABLE'}_SECTION"
+
+    def _sections(self) -> list[tuple[str, Place | None]]:
+        """The macros of sections, and what the board's memories make of them."""
+        places = {place.what: place for place in self.placement.places if place.attribute} if self.placement else {}
+        names = {"arena": "CONTEXT", "tables": "TABLE"}
+        if self.memory.outside:
+            names["input"] = "INPUT"
+        if self.placement is not None and self.placement.hot is not None:
+            names["hot tables"] = "HOT_TABLE"
+        return [(f"{self.name.upper()}_{macro}_SECTION", places.get(what)) for what, macro in names.items()]
 
     @staticmethod
     def _bindings(step: Step) -> list[tuple[str, Binding]]:
@@ -222,7 +247,7 @@ class Emitter:
                 if op.inputs[-1].endswith("*") and position >= len(op.inputs) - 1:
                     role = f"{role}_{position}"
                 self.constants[index] = f"{prefix}_{role}"
-                definitions.append(array_definition(self.constants[index], tensor.data))
+                definitions.append(array_definition(self.constants[index], tensor.data, self._section(step.index)))
         return definitions
 
     def _argument(self, step: Step, argument: Argument) -> str:
@@ -257,10 +282,29 @@ class Emitter:
 
     def _place(self, index: int) -> str:
         """The expression of a graph input or output inside its accessor."""
-        return self.constants[index] if index in self.constants else f"ctx->arena[{self.memory.offset(index)}]"
+        if index in self.constants:
+            return self.constants[index]
+        return f"{self._apart(index)}[0]" if self._is_apart(index) else f"ctx->arena[{self.memory.offset(index)}]"
 
     def _arena(self, index: int) -> str:
-        return self._address(self.memory.offset(index))
+        return self._apart(index) if self._is_apart(index) else self._address(self.memory.offset(index))
+
+    def _is_apart(self, index: int) -> bool:
+        """Whether a tensor lies in an input that has memory of its own."""
+        return self.program.storage.get(index) in self.memory.outside
+
+    def _apart(self, index: int) -> str:
+        """That memory's C name."""
+        position = self.program.graph.inputs.index(self.program.storage[index])
+        suffix = "" if len(self.program.graph.inputs) == 1 else f"_{position}"
+        return f"{self.name}_input{suffix}_memory"
+
+    def _apart_definitions(self) -> list[str]:
+        macro = f"{self.name.upper()}_INPUT_SECTION"
+        return [
+            f"static uint8_t {self._apart(index)}[{self.program.tensor(index).bytes}] __attribute__((aligned(16))) {macro};"
+            for index in self.memory.outside
+        ]
 
     @staticmethod
     def _address(offset: int) -> str:

@@ -47,13 +47,17 @@ def int_literal(value: int) -> str:
     return f"{value}u" if value > 2**31 - 1 else str(value)
 
 
-def array_definition(name: str, values: Array | None) -> str:
-    """`static const int8_t name[n] = {...};` with the values in C order; an empty table has one zero."""
+def array_definition(name: str, values: Array | None, section: str = "") -> str:
+    """`static const int8_t name[n] = {...};` with the values in C order; an empty table has one zero.
+
+    `section` is a macro that says where the linker puts it.
+    """
     assert values is not None
     flat = np.ascontiguousarray(values).reshape(-1)
     if flat.size == 0:
         flat = np.zeros(1, flat.dtype)
-    return f"static const {c_type(str(flat.dtype))} {name}[{flat.size}] = {{\n{_rows(_texts(flat))}\n}};"
+    place = f" {section}" if section else ""
+    return f"static const {c_type(str(flat.dtype))} {name}[{flat.size}]{place} = {{\n{_rows(_texts(flat))}\n}};"
 
 
 def params_definition(name: str, params: Params, tables: Mapping[str, str]) -> str:

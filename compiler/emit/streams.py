@@ -26,7 +26,7 @@ class StreamText:
     Attributes:
         name: of the C function. order: definition of the table `<name>_order`. length: its entries.
         offsets: (variable, first value, comment) of each running offset.
-        cases: the statements of each case; those of a feed use `row`, the user's.
+        cases: the statements of each case; the first `feeds` of them take `row`, the user's.
         state: offset in the arena of the words that a fed stream keeps between two rows, else None: the position and the offsets.
     """
 
@@ -35,6 +35,7 @@ class StreamText:
     length: int
     offsets: tuple[tuple[str, int, str], ...]
     cases: tuple[tuple[str, ...], ...]
+    feeds: int
     state: int | None
 
 
@@ -66,7 +67,10 @@ class StreamEmitter:
     def text(self) -> StreamText:
         keys = [self._event(position, event) for position, event in enumerate(self.stream.schedule.events)]
         merged = _merge_last(keys)
-        cases = list(dict.fromkeys(merged))
+        feeds = dict.fromkeys(
+            k for k, e in zip(merged, self.stream.schedule.events, strict=True) if isinstance(e, Feed)
+        )
+        cases = list(feeds | dict.fromkeys(merged))
         order = np.array([cases.index(key) for key in merged], np.uint8 if len(cases) <= 256 else np.uint16)
         offsets = tuple(
             (self._variable(layer, slot), self._start(layer, slot, rows[0]), "read" if slot else "written")
@@ -74,7 +78,7 @@ class StreamEmitter:
         )
         definition = array_definition(f"{self.name}_order", order)
         state = None if self.stream.schedule.fed is None else self.memory.state_offset(FED)
-        return StreamText(self.name, definition, len(order), offsets, tuple(cases), state)
+        return StreamText(self.name, definition, len(order), offsets, tuple(cases), len(feeds), state)
 
     def _event(self, position: int, event: Event) -> tuple[str, ...]:
         match event:
@@ -88,8 +92,7 @@ class StreamEmitter:
     def _feed(self, position: int, feed: Feed) -> tuple[str, ...]:
         size = row_bytes(self.program.tensor(feed.tensor))
         place = self.memory.offset(feed.tensor) + self.stream.schedule.places[position][0] * size
-        wait = "if (row == NULL) {", "    goto wait;", "}"
-        return (*wait, f"tinyc_move_rows(&arena[{place}], (const uint8_t *)row, {size}u);", "row = NULL;")
+        return (f"tinyc_move_rows(&arena[{place}], (const uint8_t *)row, {size}u);", "row = NULL;")
 
     def _move(self, move: Move) -> tuple[str, ...]:
         size, base = row_bytes(self.program.tensor(move.tensor)), self.memory.offset(move.tensor)

@@ -4,6 +4,8 @@
 What is alive while a layer runs is counted as the planner does, but without scratch, which is known only once kernels are chosen,
 and as if an output could take the place of what its layer reads last. Between two layers that have a fixed place (all others
 come before or after them in any order) the layers are ordered for themselves, and only where the most bytes alive become fewer.
+
+This is no member of PASSES: scratch and places can make the given order the better one after all, so both are planned.
 """
 
 from __future__ import annotations
@@ -41,7 +43,12 @@ def order_operators(graph: Graph) -> Graph:
             order.append(number)
     if order == list(range(len(order))):
         return graph
-    return replace(graph, nodes=tuple(_with_views(graph, [memory.nodes[number] for number in order])))
+    return in_order(graph, [memory.nodes[number] for number in order])
+
+
+def in_order(graph: Graph, nodes: Sequence[Node]) -> Graph:
+    """`graph` with its nodes that need code in the order of `nodes`, which are all of them."""
+    return replace(graph, nodes=tuple(_with_views(graph, nodes)))
 
 
 def _is_view(node: Node) -> bool:

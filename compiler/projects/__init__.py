@@ -11,9 +11,20 @@ from typing import Final
 from ..boards import Board
 from ..errors import UsageError, suggestion
 from . import c, cmake, platformio
-from .info import ProjectInfo, TensorInfo, Vector
+from .info import Firmware, Model, ProjectInfo, TensorInfo, Vector
 
-__all__ = ["KINDS", "ProjectInfo", "TensorInfo", "Vector", "default_kind", "next_step", "wrap"]
+__all__ = [
+    "KINDS",
+    "Firmware",
+    "Model",
+    "ProjectInfo",
+    "TensorInfo",
+    "Vector",
+    "default_kind",
+    "next_step",
+    "wrap",
+    "wrap_firmware",
+]
 
 _WRAPPERS: Final = {"platformio": platformio.wrap, "cmake": cmake.wrap, "c": c.wrap}
 _NEXT_STEPS: Final = {
@@ -36,15 +47,16 @@ def next_step(kind: str, folder: Path | str) -> str:
 
 
 def wrap(kind: str, library: Mapping[str, bytes], info: ProjectInfo) -> Mapping[str, bytes]:
-    """The files of a project, path (with `/`) to content, sorted by path.
+    """The files of a project with one model; see `wrap_firmware`."""
+    return wrap_firmware(kind, Firmware((Model(library, info),)))
 
-    Args:
-        kind: one of KINDS.
-        library: the flat model library: `<name>.c`, `<name>.h`, `tinyc_*.c`, `tinyc_*.h`.
+
+def wrap_firmware(kind: str, firmware: Firmware) -> Mapping[str, bytes]:
+    """The files of a project, path (with `/`) to content, sorted by path; `kind` is one of KINDS.
 
     Raises:
         UsageError: an unknown kind, or one that the board cannot have.
     """
     if kind not in _WRAPPERS:
         raise UsageError("--format", f"unknown kind of project '{kind}'", hint=suggestion(kind, KINDS))
-    return dict(sorted(_WRAPPERS[kind](library, info).items()))
+    return dict(sorted(_WRAPPERS[kind](firmware).items()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..emit import environment
 from ..resources import resource
-from .info import ProjectInfo, TensorInfo
+from .info import Firmware, ProjectInfo, TensorInfo
 
 
 def render(template: str, **values: Any) -> bytes:
@@ -45,8 +45,52 @@ def _rows(data: bytes) -> list[str]:
     return [", ".join(f"0x{byte:02x}" for byte in data[i : i + 16]) + "," for i in range(0, len(data), 16)]
 
 
-def values(info: ProjectInfo) -> dict[str, Any]:
-    """What every template may use about the model and the board."""
+def values(firmware: Firmware) -> dict[str, Any]:
+    """What every template may use about the models and the board; where there is one model, all of `model_values` too."""
+    models = [
+        model_values(model.info) | context_values(model.info, firmware.several, firmware.share_arena)
+        for model in firmware.models
+    ]
+    largest = max((model.info for model in firmware.models), key=lambda info: info.arena_bytes)
+    sources = ["model_io.c", *(_binding(model.info) for model in firmware.models if firmware.several)]
+    return models[0] | {
+        "models": models,
+        "several": firmware.several,
+        "share_arena": firmware.share_arena,
+        "project": firmware.name,
+        "title": " and ".join(model.info.name for model in firmware.models),
+        "model_file": " and ".join(model["model_file"] for model in models),
+        "model_io": sources,
+        "arena_bytes": largest.arena_bytes,
+        "largest": largest,
+    }
+
+
+def _binding(info: ProjectInfo) -> str:
+    """The file that binds one of several models to the console."""
+    return f"model_io_{info.name}.c"
+
+
+def context_values(info: ProjectInfo, several: bool, share_arena: bool) -> dict[str, str]:
+    """How the model's context is written: in an application, and (`bound`) in the file that binds it to the console."""
+    name = info.name
+    if share_arena:
+        known = {"header": "models.h", "context_type": "models_context", "variable": "memory"}
+        known["section"] = "MODELS_CONTEXT_SECTION " if info.placement is not None else ""
+        return known | {"place": f"memory.{name}", "bound": f"models_memory.{name}"}
+    variable = f"{name}_memory" if several else "context"
+    known = {"header": f"{name}.h", "context_type": f"{name}_context", "variable": variable}
+    known["section"] = f"{name.upper()}_CONTEXT_SECTION " if info.placement is not None else ""
+    return known | {"place": variable, "bound": "context"}
+
+
+def shared_header(firmware: Firmware, folder: str) -> dict[str, bytes]:
+    """`models.h`, the memory that all models share, in `folder` (with its `/`); nothing without --share-arena."""
+    return {f"{folder}models.h": render("models.h.j2", **values(firmware))} if firmware.share_arena else {}
+
+
+def model_values(info: ProjectInfo) -> dict[str, Any]:
+    """What a template may use about one model and its board."""
     inputs = [_tensor(info, "input", tensor) for tensor in info.inputs]
     outputs = [_tensor(info, "output", tensor) for tensor in info.outputs]
     first = info.outputs[0]
@@ -67,12 +111,21 @@ def values(info: ProjectInfo) -> dict[str, Any]:
     }
 
 
-def console_files(info: ProjectInfo, folder: str) -> Mapping[str, bytes]:
-    """The serial console and the model's binding to it, the same for every project that has a main."""
-    known = values(info)
+def console_files(firmware: Firmware, folder: str) -> Mapping[str, bytes]:
+    """The serial console and the models' binding to it, the same for every project that has a main."""
+    known = values(firmware)
+    if firmware.several:
+        bindings = {
+            f"{folder}/{_binding(model['info'])}": render("console/model_io.c.j2", **known | model)
+            for model in known["models"]
+        }
+        bindings[f"{folder}/model_io.c"] = render("console/model_list.c.j2", **known)
+    else:
+        bindings = {f"{folder}/model_io.c": render("console/model_io.c.j2", **known)}
     return {
+        **bindings,
+        **shared_header(firmware, f"{folder}/"),
         f"{folder}/console.c": copy("console/console.c"),
         f"{folder}/console.h": copy("console/console.h"),
-        f"{folder}/model_io.c": render("console/model_io.c.j2", **known),
         f"{folder}/model_io.h": render("console/model_io.h.j2", **known),
     }

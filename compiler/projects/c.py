@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .info import ProjectInfo
+from ._render import shared_header
+from .info import Firmware
 
 
-def wrap(library: Mapping[str, bytes], info: ProjectInfo) -> Mapping[str, bytes]:
-    """The library, unchanged."""
-    return dict(library)
+def wrap(firmware: Firmware) -> Mapping[str, bytes]:
+    """The libraries, unchanged, and the header of the memory that they share."""
+    return {**firmware.library, **shared_header(firmware, "")}

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from ..targets.cpus import CPUS
 from ._cores import C_FLAGS, core_build
 from ._link import link_script
-from ._render import console_files, copy, render, values
-from .info import ProjectInfo
-from .renode import renode_files
+from ._render import console_files, copy, render, shared_header, values
+from .info import Firmware, ProjectInfo
+from .renode import has_renode, renode_files
 
 _QEMU = "-nographic -monitor none -serial null -semihosting-config enable=on,target=native -icount shift=0"
 
 
-def wrap(library: Mapping[str, bytes], info: ProjectInfo) -> Mapping[str, bytes]:
+def wrap(firmware: Firmware) -> Mapping[str, bytes]:
     """A CMake project that builds with `cmake -B build && cmake --build build`."""
-    files = _program(library, info) if info.board.is_emulated else _library(library, info)
+    files = _program(firmware) if firmware.info.board.is_emulated else _library(firmware)
     return {**files, ".gitignore": render("console/gitignore.j2")}
 
 
@@ -25,25 +25,36 @@ def _sources(library: Mapping[str, bytes]) -> list[str]:
     return sorted(path for path in library if path.endswith((".c", ".S")))
 
 
-def _library(library: Mapping[str, bytes], info: ProjectInfo) -> dict[str, bytes]:
-    known = values(info) | {"sources": _sources(library), "renode": info.board.emulator.renode is not None}
-    files = {
-        "CMakeLists.txt": render("cmake/library_CMakeLists.txt.j2", **known),
-        "README.md": render("cmake/README.md.j2", native=False, tools="", **known),
-        **library,
-    }
-    if info.board.emulator.renode is not None:
-        files |= renode_files(info, model_path="..", console_path=".")
-        files |= console_files(info, "renode")
+def _model_folders(firmware: Firmware) -> dict[str, bytes]:
+    """lib/<name>/ with its own CMakeLists.txt, per model."""
+    files = {}
+    for model, known in zip(firmware.models, values(firmware)["models"], strict=True):
+        folder, sources = f"lib/{model.info.name}", _sources(model.library)
+        files[f"{folder}/CMakeLists.txt"] = render("cmake/library_CMakeLists.txt.j2", sources=sources, **known)
+        files |= {f"{folder}/{path}": data for path, data in model.library.items()}
     return files
 
 
-def _program(library: Mapping[str, bytes], info: ProjectInfo) -> dict[str, bytes]:
-    board, native = info.board, info.board.cpu == "host"
-    known = values(info) | {
-        "sources": _sources(library),
+def _library(firmware: Firmware) -> dict[str, bytes]:
+    known, renode = values(firmware), has_renode(firmware)
+    files = {"README.md": render("cmake/README.md.j2", native=False, tools="", renode=renode, **known)}
+    if firmware.several:
+        files["CMakeLists.txt"] = render("cmake/models_CMakeLists.txt.j2", **known)
+        return {**files, **_model_folders(firmware), **shared_header(firmware, "")}
+    library = firmware.library
+    files["CMakeLists.txt"] = render("cmake/library_CMakeLists.txt.j2", sources=_sources(library), **known)
+    files |= library
+    if renode:
+        files |= renode_files(firmware, model_path="..", console_path=".")
+        files |= console_files(firmware, "renode")
+    return files
+
+
+def _program(firmware: Firmware) -> dict[str, bytes]:
+    info, native = firmware.info, firmware.info.board.cpu == "host"
+    known = values(firmware) | {
         "native": native,
-        "renode": board.emulator.renode is not None,
+        "renode": has_renode(firmware),
         "startup": [],
         "tools": "and a C compiler",
     }
@@ -56,12 +67,11 @@ def _program(library: Mapping[str, bytes], info: ProjectInfo) -> dict[str, bytes
     files |= {
         "CMakeLists.txt": render("cmake/CMakeLists.txt.j2", **known),
         "README.md": render("cmake/README.md.j2", **known),
-        f"lib/{info.name}/CMakeLists.txt": render("cmake/library_CMakeLists.txt.j2", **known),
-        **{f"lib/{info.name}/{path}": data for path, data in library.items()},
-        **console_files(info, "src"),
+        **_model_folders(firmware),
+        **console_files(firmware, "src"),
     }
-    if board.emulator.renode is not None:
-        files |= renode_files(info, model_path=f"../lib/{info.name}", console_path="../src")
+    if has_renode(firmware):
+        files |= renode_files(firmware, model_path=f"../lib/{info.name}", console_path="../src")
     return files
 
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a project needs to know about the compiled model."""
+"""What a project needs to know about the compiled models."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..boards import Board
 from ..errors import UsageError, suggestion
+from ..placement import Placement
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class ProjectInfo:
         version: of tinyc. `optimize`: the compiler flag that goes with the build's goal.
         vectors: reference inferences for the self-test.
         stream_input: whether the library takes its input row by row.
+        placement: which of the board's memories hold the arena and the tables; None lets the linker decide.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ProjectInfo:
     optimize: str = "-O2"
     vectors: tuple[Vector, ...] = ()
     stream_input: bool = False
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):
@@ -96,3 +100,48 @@ class ProjectInfo:
     def output_bytes(self) -> int:
         """All outputs together."""
         return sum(tensor.bytes for tensor in self.outputs)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's flat library (`<name>.c`, `<name>.h`, `tinyc_*.c`, `tinyc_*.h`) and what a project says about it."""
+
+    library: Mapping[str, bytes]
+    info: ProjectInfo
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """The models of one project: one, or several for the same board and framework. With `share_arena` they use one memory in turn."""
+
+    models: tuple[Model, ...]
+    share_arena: bool = False
+
+    @property
+    def info(self) -> ProjectInfo:
+        """Of the first model: board, framework, version and compiler flag are those of all."""
+        return self.models[0].info
+
+    @property
+    def own_sections(self) -> bool:
+        """Whether a model uses sections that the framework's linker script does not know."""
+        return any(model.info.placement is not None and model.info.placement.links for model in self.models)
+
+    @property
+    def several(self) -> bool:
+        return len(self.models) > 1
+
+    @property
+    def name(self) -> str:
+        """`kws`, or `kws_sine` for two models."""
+        return "_".join(model.info.name for model in self.models)
+
+    @property
+    def library(self) -> dict[str, bytes]:
+        """All libraries in one flat folder; files of the runtime are the same in each."""
+        files: dict[str, bytes] = {}
+        for model in self.models:
+            for path, data in model.library.items():
+                if files.setdefault(path, data) != data:
+                    raise UsageError(path, "differs between the models", hint="build all with the same options")
+        return files

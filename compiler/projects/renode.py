@@ -17,7 +17,7 @@ from ..targets.cpus import CPUS
 from ._cores import C_FLAGS, core_build
 from ._link import link_script
 from ._render import copy, render, values
-from .info import ProjectInfo
+from .info import Firmware
 
 UART_SOURCES = {
     "UART.STM32_UART": "uart_stm32.c",
@@ -48,9 +48,15 @@ def _startup(board: Board) -> tuple[list[str], list[str]]:
     return list(core_build(board).startup), own
 
 
-def renode_files(info: ProjectInfo, *, model_path: str, console_path: str) -> Mapping[str, bytes]:
+def has_renode(firmware: Firmware) -> bool:
+    """Whether the project has the folder: the robot test is for one model."""
+    return firmware.info.board.emulator.renode is not None and not firmware.several
+
+
+def renode_files(firmware: Firmware, *, model_path: str, console_path: str) -> Mapping[str, bytes]:
     """The folder; the paths say where the model's and the console's sources are, relative to it."""
-    board, renode = info.board, info.board.emulator.renode
+    info, board = firmware.info, firmware.info.board
+    renode = board.emulator.renode
     assert renode is not None, board.name
     if renode.uart_model not in UART_SOURCES:
         raise UsageError(
@@ -61,7 +67,7 @@ def renode_files(info: ProjectInfo, *, model_path: str, console_path: str) -> Ma
     startup, own = _startup(board)
     cpu, build = CPUS[board.cpu], core_build(board)
     first_flash = next(region for region in board.memory if region.kind == "flash")
-    known = values(info) | {
+    known = values(firmware) | {
         "renode": renode,
         "family": cpu.family,
         "memories": _memories(board, renode),

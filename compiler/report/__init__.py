@@ -10,6 +10,7 @@ from typing import Any
 from ..graph import short_name
 from ..memory import MemoryMap
 from ..ops import all_ops
+from ..placement import Place
 from ..program import Program
 from ..verification import EngineResult
 from .fit import Fit, Needs, table_bytes
@@ -85,7 +86,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything `tinyc build` has to say."""
+    """Everything `tinyc build` has to say.
+
+    `memories` is where the arena and the tables are; `warnings` are lines for the user.
+    """
 
     tinyc: str
     name: str
@@ -107,6 +111,8 @@ class Report:
     verification: tuple[EngineResult, ...]
     not_verified: str
     files: Mapping[str, str]
+    memories: tuple[Place, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, as in report.json."""
@@ -166,7 +172,7 @@ def ram(program: Program, memory: MemoryMap) -> Ram:
     )
 
 
-def needs(memory: MemoryMap, flash: Flash, stack: Stack) -> Needs:
-    """What the model takes, as far as it is known."""
+def needs(memory: MemoryMap, flash: Flash, stack: Stack, copied: int = 0) -> Needs:
+    """What the model takes, as far as it is known; `copied` bytes of tables are copied to RAM at start."""
     code = flash.total - flash.constants if flash.total is not None else 0
-    return Needs(flash.constants, memory.size, code, stack.bound or 0)
+    return Needs(flash.constants, memory.size, code, stack.bound or 0, copied)

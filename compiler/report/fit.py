@@ -12,6 +12,7 @@ from ..errors import DoesNotFitError
 from ..graph import short_name
 from ..lower import OPTIMIZE, computed
 from ..memory import MemoryMap
+from ..placement import table_bytes as table_bytes
 from ..program import Program
 from ..select import GOALS, candidates
 from ..targets.cpus import find_cpu
@@ -44,13 +45,15 @@ class Budget:
 class Needs:
     """Bytes that a model takes. `code` and `stack` are 0 until a compiler has measured them.
 
-    `tables` are all constants in flash and `code` is what else is there; `arena` and `stack` are the RAM.
+    `tables` are all constants in flash and `code` is what else is there; `arena`, `stack` and `copied`, the tables that are copied to
+    the same RAM at start, are the RAM.
     """
 
     tables: int
     arena: int
     code: int = 0
     stack: int = 0
+    copied: int = 0
 
     @property
     def flash(self) -> int:
@@ -58,33 +61,22 @@ class Needs:
 
     @property
     def ram(self) -> int:
-        return self.arena + self.stack
+        return self.arena + self.stack + self.copied
 
     def within(self, budget: Budget) -> bool:
         return self.flash <= budget.flash and self.ram <= budget.ram
 
 
-def table_bytes(program: Program) -> list[int]:
-    """Per step, the bytes of the tables that it brings into flash; constant tensors that an earlier step passes too are free."""
-    seen: set[int] = set()
-    found = []
-    for step in program.steps:
-        new = [tensor for tensor in step.passed_constants() if tensor not in seen]
-        seen.update(new)
-        packed = sum(constant.values.nbytes for constant in step.binding.constants)
-        found.append(packed + sum(program.tensor(tensor).bytes for tensor in new))
-    return found
-
-
-def fit(board: Board, needs: Needs) -> Fit:
-    """What `needs` is of the board's flash and RAM."""
+def fit(board: Board, needs: Needs, ram_bytes: int | None = None) -> Fit:
+    """What `needs` is of the board's flash and RAM; `ram_bytes` stands for the latter where the arena is outside of the chip."""
+    available = ram_bytes or board.ram_bytes
     return Fit(
         flash_percent=round(100.0 * needs.flash / board.flash_bytes, 1),
-        ram_percent=round(100.0 * needs.ram / board.ram_bytes, 1),
+        ram_percent=round(100.0 * needs.ram / available, 1),
         flash_used=needs.flash,
         flash_available=board.flash_bytes,
         ram_used=needs.ram,
-        ram_available=board.ram_bytes,
+        ram_available=available,
     )
 
 

@@ -57,6 +57,7 @@ def _totals(report: Report) -> list[RenderableType]:
         _flash_line(report),
         _bar_line(fit.flash_used, fit.flash_available, "of the board's flash"),
         _stack_line(report),
+        *_memory_lines(report),
         *_verification_lines(report),
     ]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -99,8 +100,19 @@ def _stack_line(report: Report) -> tuple[str, str]:
     return "stack", f"at most {report.stack.bound:,} B{measured}"
 
 
+def _memory_lines(report: Report) -> list[tuple[str, str]]:
+    """Where things are, if there was a choice; and what that costs."""
+    lines: list[tuple[str, str]] = []
+    if any(place.attribute for place in report.memories):
+        for place in (place for place in report.memories if place.bytes):
+            wait = f", about {place.wait_cycles:,} cycles of waiting per inference" if place.wait_cycles else ""
+            text = f"{place.what}: {place.bytes:,} of {place.available:,} B in {place.memory}{wait}"
+            lines.append(("" if lines else "memories", text))
+    return [*lines, *(("warning", text) for text in report.warnings)]
+
+
 def _verification_lines(report: Report) -> list[tuple[str, str]]:
-    lines = []
+    lines: list[tuple[str, str]] = []
     for engine in report.verification:
         layers = f", all {engine.layers_compared} layers" if engine.layers_compared else ""
         count = f"; {engine.instructions:,.0f} instructions per inference" if engine.instructions is not None else ""

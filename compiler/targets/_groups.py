@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leads of kernels that compute some output pixels together, one group of channels after the other; see `_overlap.py`.
+"""Kernels that compute some output pixels together, one group of channels after the other: their leads (see `_overlap.py`), and
+whether they work in place.
 
 A group's inputs are read before its first output is written. The next group reads the same windows again, at other channels where
 the layer is depthwise.
@@ -13,6 +14,15 @@ import numpy as np
 
 from ..graph import Layer
 from ._overlap import NOTHING, Block, blocks, first_reads
+
+
+def in_place(layer: Layer, whole: bool) -> tuple[int, ...]:
+    """`Binding.in_place` of a depthwise kernel that is done with a channel's input, if it is `whole`, before it writes that channel.
+
+    With equal shapes a channel's outputs replace that channel's inputs and nothing else. At any other address they would replace
+    channels that are not read yet.
+    """
+    return (0,) if whole and layer.input(0).shape == layer.output.shape else ()
 
 
 def lead(layer: Layer, group: int, parts: Iterable[Block] | None = None, *, multiplier: int = 0) -> int:

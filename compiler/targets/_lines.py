@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -19,6 +20,17 @@ TAPS = 3
 
 #: Most output rows of a small band, and least width of an output image that is worth it.
 SMALL_BAND, SMALL_WIDTH = 4, 4
+
+#: Most scratch of a whole image's lines, as a share of the memory that working in place saves.
+WHOLE_SHARE = 0.25
+
+
+class Bands(Enum):
+    """How many output lines a kernel computes of one channel before it goes to the next one."""
+
+    FAST = "as many as fit into a little scratch"
+    SMALL = "few, and they are rows: the output can overlap the input"
+    WHOLE = "all: the output can replace the input"
 
 
 def suits(layer: Layer) -> bool:
@@ -68,6 +80,25 @@ def overlap(layer: Layer, rows: bool, band: int) -> dict[int, int]:
     return {0: _groups.lead(layer, multiplier, bands(layer, band), multiplier=multiplier)}
 
 
+def in_place(layer: Layer, rows: bool, band: int) -> tuple[int, ...]:
+    """`Binding.in_place` of kernels that copy a band of an input channel before they write its outputs."""
+    return _groups.in_place(layer, band >= line_axes(layer, rows)[0].output)
+
+
+def pays(layer: Layer, scratch: int) -> bool:
+    """Whether so many bytes are little beside those that working in place saves."""
+    return scratch <= WHOLE_SHARE * layer.output.bytes
+
+
+def useful(layer: Layer, bands: Bands, differs: bool, scratch: int) -> bool:
+    """Whether `bands` are worth a call of their own with `scratch` bytes, which `differs` from the fastest one."""
+    if bands is Bands.SMALL:
+        return differs and wide(layer)
+    if bands is Bands.WHOLE:
+        return differs and bool(_groups.in_place(layer, whole=True)) and pays(layer, scratch)
+    return True
+
+
 def extent(axis: Axis, outputs: int) -> int:
     """Inputs that `outputs` neighbouring outputs need."""
     return (outputs - 1) * axis.stride + TAPS
@@ -84,7 +115,7 @@ def steps(layer: Layer, rows: bool) -> dict[str, int]:
     return found
 
 
-def params(layer: Layer, rows: bool, f: Filters, band: int, sum_shift: int, negative: int) -> Params:
+def params(layer: Layer, rows: bool, f: Filters, band: int, sum_shift: int, negative: int, together: int = 1) -> Params:
     """`tinyc_depthwise_conv_2d_lines_params`."""
     lines, places = line_axes(layer, rows)
     step = steps(layer, rows)
@@ -106,6 +137,7 @@ def params(layer: Layer, rows: bool, f: Filters, band: int, sum_shift: int, nega
             "pad_lines": lines.pad,
             "pad_places": places.pad,
             "band": band,
+            "together": together,
             "input_zero_point": layer.input(0).zero_point,
             "activation_min": f.low,
             "activation_max": f.high,
@@ -148,16 +180,19 @@ class Planes:
     scratch: int
 
 
-def planes(layer: Layer, small: bool = False) -> Planes:
-    """The fastest way, or a `small` one: few rows at a time, which can overlap their input."""
-    rows = small or rows_are_lines(layer)
+def planes(layer: Layer, bands: Bands = Bands.FAST) -> Planes:
+    rows = bands is Bands.SMALL or rows_are_lines(layer)
     lines, places = line_axes(layer, rows)
-    room = SMALL_SCRATCH if small else PLANE_SCRATCH
+    room = SMALL_SCRATCH if bands is Bands.SMALL else PLANE_SCRATCH
     outputs = -(-places.output // 4) * 4
     pitch = (outputs - 1) * places.stride + (places.taps - 1) * places.dilation + 1
     window = (lines.taps - 1) * lines.dilation + 1
     band = max(1, min(lines.output, ((room - 4 * outputs) // pitch - window) // lines.stride + 1))
-    band = even(lines.output, min(band, SMALL_BAND) if small else band)
+    if bands is Bands.SMALL:
+        band = min(band, SMALL_BAND)
+    if bands is Bands.WHOLE:
+        band = lines.output
+    band = even(lines.output, band)
     plane = ((band - 1) * lines.stride + window) * pitch
     return Planes(rows, outputs, pitch, band, 4 * outputs + -(-plane // 4) * 4)
 
@@ -196,6 +231,7 @@ def bind_planes(
         constants=(Constant("stream", _pack_planes(layer, how.rows, f, start, scaling)),),
         scratch=how.scratch,
         overlap=overlap(layer, how.rows, how.band),
+        in_place=in_place(layer, how.rows, how.band),
     )
 
 

@@ -161,6 +161,7 @@ def bind(layer: Layer, record: Record, record_words: int, small: bool = False) -
         constants=(Constant("stream", stream(layer, p, cut.columns, record)),),
         scratch=cut.bytes,
         overlap={0: _lead(layer, cut.half)},
+        in_place=_groups.in_place(layer, cut.pairs == 1),
     )
 
 

@@ -106,6 +106,8 @@ SECTIONS {{
     . = ALIGN(8); tinyc_data_end = .;
   }} > RAM AT > {name}
   tinyc_data_load = LOADADDR(.data);
+  tinyc_memories_start = tinyc_data_start;
+  tinyc_memories_end = tinyc_data_start;
   .bss (NOLOAD) : {{
     . = ALIGN(16); tinyc_bss_start = .;
     *(.sbss .sbss.* .bss .bss.*) *(COMMON)

@@ -34,7 +34,7 @@ typedef struct {
     int8_t *spare;              /* scratch, 8 bytes */
     const int32_t *whole_end;   /* the same as stream_end */
     int32_t relu;               /* 1: for the shorter requantization, else 0 */
-    int32_t unused;
+    int32_t single_relu;        /* the same */
 } tinyc_gemm_dsp_call;
 
 /* Bytes of scratch for patches of `rows` runs of `run` bytes; a multiple of 4. */
@@ -57,6 +57,7 @@ typedef struct {
     "smlad r2, r8, r11, r2\n\t"    \
     "smlad r6, r9, r11, r6\n\t"
 #define TINYC_GEMM_STEP_BYTES 48u
+#define TINYC_GEMM_DSP_SINGLE 0xfffffffcu /* step_skip of a single pixel */
 
 /* The first step: both pixels start from the biases in r0 to r3. */
 #define TINYC_GEMM_FIRST_STEP      \
@@ -106,6 +107,32 @@ typedef struct {
     "smmla " acc ", " acc ", r8, r9\n\t"                   \
     "asr " acc ", " acc ", r10\n\t"                        \
     "ssat " acc ", #8, " acc "\n\t"
+
+/* One pixel, whose halfwords are in x twice: a quad of k, four channels, in 15 instructions for 16 multiply-accumulates. */
+#define TINYC_GEMM_SINGLE_STEP(x, w01, w23)               \
+    "smlad r1, " x ", " w01 ", r1\n\t"                    \
+    "sxtb16 " w01 ", " w01 "\n\t"                         \
+    "smlad r0, " x ", " w01 ", r0\n\t"                    \
+    "smlad r3, " x ", " w23 ", r3\n\t"                    \
+    "sxtb16 " w23 ", " w23 "\n\t"                         \
+    "smlad r2, " x ", " w23 ", r2\n\t"
+
+/* Its outputs: multiplier, rounding and shift in r4, r5, r6. `scale` makes of the channel's sum what the requantization takes. */
+#define TINYC_GEMM_SINGLE_RELU(acc, scale)                \
+    "ldm lr!, {r4-r6}\n\t"                                \
+    scale                                                 \
+    "smmla " acc ", " acc ", r4, r5\n\t"                  \
+    "asrs " acc ", " acc ", r6\n\t"                       \
+    "ssat " acc ", #8, " acc "\n\t"                       \
+    "strb " acc ", [r11], #1\n\t"
+#define TINYC_GEMM_SINGLE_ANY(acc, scale)                 \
+    "ldm lr!, {r4-r6}\n\t"                                \
+    scale                                                 \
+    "add r5, r5, " acc ", asr #31\n\t"                    \
+    "smmlar " acc ", " acc ", r4, r5\n\t"                 \
+    "asrs " acc ", " acc ", r6\n\t"                       \
+    "ssat " acc ", #8, " acc "\n\t"                       \
+    "strb " acc ", [r11], #1\n\t"
 
 /* All output channels of pairs of pixels that follow one another in memory. Needs all fourteen registers, where compilers spill. */
 void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *call);
@@ -188,7 +215,8 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
         "ldm lr!, {r0-r3}\n\t"
         TINYC_GEMM_FIRST_STEP
         "ldr pc, [sp, #20]\n\t"
-        ".p2align 2\n"
+        ".p2align 2\n\t"
+        "b.w 20f\n" /* TINYC_GEMM_DSP_SINGLE: four bytes before the steps */
         "2:\n\t"
         TINYC_GEMM_STEP TINYC_GEMM_STEP TINYC_GEMM_STEP TINYC_GEMM_STEP
         TINYC_GEMM_STEP TINYC_GEMM_STEP TINYC_GEMM_STEP TINYC_GEMM_STEP
@@ -311,6 +339,37 @@ TINYC_KERNEL TINYC_DSP_ASSEMBLY void tinyc_gemm_dsp(const tinyc_gemm_dsp_call *c
         "asr r7, r7, #7\n\t"
         TINYC_GEMM_REQUANTIZE("r7", "r0")
         "strb r7, [r12], #1\n\t"
+        "b.w 18b\n"
+        "20:\n\t" /* a single pixel, after its first step */
+        "ldrd r4, r5, [lr], #8\n\t"
+        "ldr r8, [r12], #8\n\t"
+        TINYC_GEMM_SINGLE_STEP("r8", "r4", "r5")
+        "ldr r9, [sp, #8]\n\t"
+        "b 22f\n"
+        "21:\n\t"
+        "ldm lr!, {r4-r7}\n\t"
+        "ldr r8, [r12], #8\n\t"
+        "ldr r10, [r12], #8\n\t"
+        TINYC_GEMM_SINGLE_STEP("r8", "r4", "r5")
+        TINYC_GEMM_SINGLE_STEP("r10", "r6", "r7")
+        "22:\n\t"
+        "cmp r12, r9\n\t"
+        "bne 21b\n\t"
+        "subs r1, r1, r0\n\t"
+        "subs r3, r3, r2\n\t"
+        "ldrd r11, r12, [sp]\n\t"
+        "ldr r4, [sp, #100]\n\t"
+        "cbz r4, 23f\n\t"
+        TINYC_GEMM_SINGLE_RELU("r0", "lsls r0, r0, #2\n\t")
+        TINYC_GEMM_SINGLE_RELU("r1", "")
+        TINYC_GEMM_SINGLE_RELU("r2", "lsls r2, r2, #2\n\t")
+        TINYC_GEMM_SINGLE_RELU("r3", "")
+        "b.w 18b\n"
+        "23:\n\t"
+        TINYC_GEMM_SINGLE_ANY("r0", "lsls r0, r0, #1\n\t")
+        TINYC_GEMM_SINGLE_ANY("r1", "asrs r1, r1, #7\n\t")
+        TINYC_GEMM_SINGLE_ANY("r2", "lsls r2, r2, #1\n\t")
+        TINYC_GEMM_SINGLE_ANY("r3", "asrs r3, r3, #7\n\t")
         "b.w 18b\n\t");
 }
 
@@ -337,9 +396,19 @@ static inline void tinyc_gemm_dsp_prepare(tinyc_gemm_dsp_call *call, int32_t row
     call->stream_end = stream + (depth + 16) * (channels / 4);
     call->whole_end = call->stream_end;
     call->relu = relu;
-    call->unused = 0;
+    call->single_relu = relu;
     call->last_channels = channels & 3;
     call->last_end = call->stream_end + depth + 16;
+}
+
+/* For a last pixel without a partner: computes source[0] to output[0]. */
+static inline void tinyc_gemm_dsp_single(tinyc_gemm_dsp_call *call) {
+    call->step_skip = TINYC_GEMM_DSP_SINGLE;
+    call->source[1] = call->source[0];
+    call->row_step[1] = call->row_step[0];
+    call->output[1] = call->spare + 4; /* what is stored for it is of no use */
+    call->pairs = 1;
+    tinyc_gemm_dsp(call);
 }
 
 #endif

@@ -5,11 +5,13 @@
 
 #include "tinyc_kernels.h"
 
-/* The next output pixel. */
+/* The next output pixel, and how its patch is copied together if it must be. */
 typedef struct {
     const int8_t *image;
     int32_t y;
     int32_t x;
+    int32_t pitch;  /* bytes from a row of the copy to the next */
+    int32_t fill;   /* bytes of zero points, rounded up to a multiple of 4, that are written before */
 } tinyc_patch_place;
 
 static inline void tinyc_patch_skip(const tinyc_conv_2d_dsp_params *params, tinyc_patch_place *at, int32_t pixels) {
@@ -35,6 +37,12 @@ static inline int32_t tinyc_patch_row_is_inside(const tinyc_conv_2d_dsp_params *
     return at->y >= params->inside_top && at->y < params->inside_bottom;
 }
 
+/* Whether all patches are runs of memory inside of the image. */
+static inline int32_t tinyc_patch_all_inside(const tinyc_conv_2d_dsp_params *params) {
+    return params->inside_right - params->inside_left == params->output_width &&
+           params->inside_bottom - params->inside_top == params->output_height;
+}
+
 /* Four words from `from`, `step` bytes apart. */
 #define TINYC_PATCH_WORDS(to, from, step)                                        \
     do {                                                                         \
@@ -44,19 +52,18 @@ static inline int32_t tinyc_patch_row_is_inside(const tinyc_conv_2d_dsp_params *
         __builtin_memcpy((to) + 12, (const int8_t *)(from) + 3 * (step), 4);     \
     } while (0)
 
-/* A patch that is not a run of memory per filter row becomes one in `block`, with zero points outside of the image. */
+/* A patch that is not a run of memory per filter row becomes one in `block`, with zero points outside of the image if it is filled. */
 static __attribute__((noinline)) void tinyc_patch_gather(const tinyc_conv_2d_dsp_params *params, const tinyc_patch_place *at,
                                                          int8_t *block) {
     const int32_t depth = params->input_depth;
-    const int32_t run = params->filter_width * depth;
     const uint32_t padding = (uint8_t)params->input_zero_point * 0x01010101u;
     int8_t *to = block;
-    int32_t left = params->filter_height * run;
-    for (; left >= 16; left -= 16) {
+    int32_t fill = at->fill;
+    for (; fill >= 16; fill -= 16) {
         TINYC_PATCH_WORDS(to, &padding, 0);
         to += 16;
     }
-    for (; left > 0; left -= 4) {
+    for (; fill > 0; fill -= 4) {
         __builtin_memcpy(to, &padding, 4);
         to += 4;
     }
@@ -93,13 +100,13 @@ static __attribute__((noinline)) void tinyc_patch_gather(const tinyc_conv_2d_dsp
             }
             offset += step;
             y += params->dilation_height;
-            to += run;
+            to += at->pitch;
         }
         x += params->dilation_width;
     }
 }
 
-/* The patch of the next output pixel, and the bytes from one of its runs to the next. `block` is memory for a patch. */
+/* The patch of the next output pixel, perhaps in `block`, and the bytes from one of its runs to the next. */
 static inline const int8_t *tinyc_patch_next(const tinyc_conv_2d_dsp_params *params, tinyc_patch_place *at, int8_t *block,
                                              int32_t *pitch) {
     const int8_t *source = block;
@@ -108,7 +115,7 @@ static inline const int8_t *tinyc_patch_next(const tinyc_conv_2d_dsp_params *par
         *pitch = params->dilation_height * params->input_width * params->input_depth;
     } else {
         tinyc_patch_gather(params, at, block);
-        *pitch = params->filter_width * params->input_depth;
+        *pitch = at->pitch;
     }
     tinyc_patch_skip(params, at, 1);
     return source;

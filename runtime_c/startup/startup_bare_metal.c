@@ -16,15 +16,7 @@ static int32_t input_file;  /* 0: not opened yet; semihosting handles are nonzer
 static int32_t output_file;
 
 void tinyc_start(void) {
-  const uint32_t *from = tinyc_data_load;
-  for (uint32_t *to = tinyc_data_start; to < tinyc_data_end; ++to) {
-    *to = *from++;
-    __asm__ volatile("" ::: "memory"); /* keeps the loop from becoming a call that needs .data */
-  }
-  for (uint32_t *to = tinyc_bss_start; to < tinyc_bss_end; ++to) {
-    *to = 0U;
-    __asm__ volatile("" ::: "memory");
-  }
+  tinyc_start_memories();
   tinyc_host_exit(main());
 }
 

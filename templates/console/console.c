@@ -15,9 +15,12 @@ typedef struct {
   uint8_t crc_digits;
   uint16_t crc;       /* of the bytes received */
   uint16_t claimed;   /* what the line says it is */
+  size_t wanted;      /* number of a model */
+  uint8_t has_wanted;
 } console_line;
 
-static const console_model *the_model;
+static const console_model *first_model;
+static const console_model *the_model; /* that the commands are for */
 static console_line line;
 
 static void put(const char *text) {
@@ -235,16 +238,33 @@ static size_t self_test(void) {
   return failures;
 }
 
+/* Of every model, and again when there are several: they may use the same memory. */
+static size_t test_all(void) {
+  const console_model *selected = the_model;
+  size_t failures = 0;
+  for (unsigned rounds = first_model->next != NULL ? 2u : 1u; rounds != 0u; rounds--) {
+    for (the_model = first_model; the_model != NULL; the_model = the_model->next) {
+      failures += self_test();
+    }
+  }
+  the_model = selected;
+  return failures;
+}
+
 size_t console_begin(const console_model *model) {
+  first_model = model;
   the_model = model;
   line = (console_line){.crc = CRC_START};
-  put("# tinyc ");
-  put(model->version);
-  put(" model ");
-  put(model->name);
-  put("\n");
-  const size_t failures = self_test();
-  put("# ready: ? for sizes, I <hex> for an inference, T for the self-test\n");
+  for (const console_model *each = model; each != NULL; each = each->next) {
+    put("# tinyc ");
+    put(each->version);
+    put(" model ");
+    put(each->name);
+    put("\n");
+  }
+  const size_t failures = test_all();
+  put("# ready: ? for sizes, I <hex> for an inference, T for the self-test");
+  put(model->next != NULL ? ", M <number> for another model\n" : "\n");
   return failures;
 }
 
@@ -273,6 +293,20 @@ static void answer_query(void) {
   put("\n");
 }
 
+/* Model `wanted` is the one that the commands are for from now on. */
+static void answer_selection(void) {
+  const console_model *model = first_model;
+  for (size_t i = 0; i < line.wanted && model != NULL; i++) {
+    model = model->next;
+  }
+  if (model == NULL || !line.has_wanted) {
+    put("E no such model\n");
+    return;
+  }
+  the_model = model;
+  answer_query();
+}
+
 static void answer(void) {
   if (line.error != NULL) {
     put("E ");
@@ -283,7 +317,9 @@ static void answer(void) {
   } else if (line.command == '?') {
     answer_query();
   } else if (line.command == 'T') {
-    (void)self_test();
+    (void)test_all();
+  } else if (line.command == 'M') {
+    answer_selection();
   }
 }
 
@@ -324,7 +360,10 @@ static void receive_digit(uint8_t value) {
 
 static void receive_argument(uint8_t byte) {
   const uint8_t value = hex_value(byte);
-  if (line.command != 'I') {
+  if (line.command == 'M' && value < 10u) {
+    line.wanted = line.wanted < 1000u ? line.wanted * 10u + value : line.wanted;
+    line.has_wanted = 1;
+  } else if (line.command != 'I') {
     line.error = "unknown command";
   } else if (byte == '*' && !line.in_crc) {
     line.in_crc = 1;
@@ -347,7 +386,7 @@ void console_receive(uint8_t byte) {
     receive_argument(byte);
   } else if (byte != 0u) { /* a UART that wakes up often sends a NUL */
     line.command = (char)byte;
-    if (byte != 'I' && byte != '?' && byte != 'T' && byte != '#') {
+    if (byte != 'I' && byte != '?' && byte != 'T' && byte != 'M' && byte != '#') {
       line.error = "unknown command";
     }
   }

@@ -4,6 +4,7 @@
  *   you send            it answers
  *   ?                   S <name> <input bytes,...> <output bytes,...>
  *   T                   the self-test again
+ *   M <number>          S ...                         the other commands are for this model from now on; 0 is the first
  *   I <hex>             O <hex> <microseconds>        one inference
  *   I <hex> *<crc>      O <hex> <microseconds> *<crc> the same, guarded against a noisy line
  *   anything else       E <reason>
@@ -30,7 +31,7 @@ typedef struct {
   int real;    /* holds float */
 } console_buffer;
 
-typedef struct {
+typedef struct console_model {
   const char *name;               /* C prefix of the model */
   const char *version;            /* of tinyc */
   const console_buffer *inputs;   /* input_count buffers, >= 1 */
@@ -45,9 +46,11 @@ typedef struct {
   size_t label_count;             /* then output 0 is int8 or uint8 with as many elements */
   int output_is_signed;           /* output 0 holds int8 */
   void (*run)(void);              /* one inference: reads the inputs, writes the outputs */
+  const struct console_model *next; /* another model of this firmware, or NULL; they may use the same memory */
 } console_model;
 
-/* Prints the greeting, runs the self-test, prints the first reference output. Returns how many vectors failed. */
+/* Prints the greeting, runs the self-test, prints the first reference output, for each model of the list. Several models have two
+ * rounds, so that each runs after every other. Returns how many vectors failed. */
 size_t console_begin(const console_model *model);
 
 /* Takes one received byte; answers when it ends a line. */

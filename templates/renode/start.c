@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the reset code to main: initialized data, zeroed data, cycle counter. */
+/* From the reset code to main, and the cycle counter. */
 #include "tinyc_startup.h"
 #include "uart.h"
 
 void tinyc_start(void) {
-  const uint32_t *from = tinyc_data_load;
-  for (uint32_t *to = tinyc_data_start; to < tinyc_data_end; to++) {
-    *to = *from++;
-    __asm__ volatile("" ::: "memory"); /* keeps the loop from becoming a call that needs .data */
-  }
-  for (uint32_t *to = tinyc_bss_start; to < tinyc_bss_end; to++) {
-    *to = 0u;
-    __asm__ volatile("" ::: "memory");
-  }
+  tinyc_start_memories();
   (void)main();
   for (;;) {
   }

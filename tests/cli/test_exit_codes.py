@@ -225,7 +225,7 @@ def test_too_much_flash(tmp_path: Path) -> None:
 def test_too_much_ram(tmp_path: Path) -> None:
     shown = tinyc("build", wide_model(tmp_path / "wide.tflite"), "-b", "bluepill", "-o", tmp_path / "out")
     assert shown.code == 3
-    assert "RAM: 148,240 B needed (148,240 B arena), 20,480 B available" in shown.err
+    assert "RAM: 76,032 B needed (76,032 B arena), 20,480 B available" in shown.err
     assert "(73728 B)" in shown.err
     assert "no plan for these kernels is smaller" in shown.err and "flash:" not in shown.err
     # 148,240 B are too many for every goal; of the boards with room, those with the least RAM are named

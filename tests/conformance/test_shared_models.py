@@ -11,13 +11,13 @@ import pytest
 import tinyc
 from conftest import SHARED, shared_index
 from tinyc import reference
+from tinyc.choose import choose
 from tinyc.emit import emit
 from tinyc.errors import ModelError
 from tinyc.graph import Graph
-from tinyc.lower import lower
-from tinyc.memory import plan_memory
 from tinyc.ops import all_ops
 from tinyc.passes import run_passes
+from tinyc.select import GOALS
 from tinyc.targets.cpus import CPUS, find_cpu
 from tinyc.verification import verify, why_unusable
 from tinyc.verification.vectors import random_inputs
@@ -39,6 +39,13 @@ ENGINES += [
         "rv32imc",
         "xtensa-lx6",
     )
+]
+
+#: Each core for the goals that change most there; all goals where a run is quick.
+MATRIX = [
+    (cpu, engine, goal)
+    for cpu, engine in ENGINES
+    for goal in (GOALS if engine == "host" or (cpu, engine) == ("cortex-m4", "unicorn") else ("balanced", "ram"))
 ]
 
 #: The quick subset of `make test`.
@@ -127,14 +134,15 @@ def test_mlperf_tiny_layers_and_seeds(name: str) -> None:
         assert np.array_equal(reference.outputs(graph, random_inputs(graph, int(key[4:])))[0], seeds[key]), key
 
 
-def check_compiled(name: str, cpu: str, engine: str) -> None:
+def check_compiled(name: str, cpu: str, engine: str, goal: str) -> None:
     """Every layer of the compiled model equals the reference, whose layers the test above holds against TFLite Micro."""
     reason = why_unusable(engine, find_cpu(cpu))
     if reason is not None:
         pytest.skip(f"{engine} for {cpu}: {reason}")
     graph = run_passes(graph_of(MODELS[name]))
-    program = lower(graph, CPUS[cpu])
-    library = emit(program, plan_memory(program), "m")
+    chosen = choose(graph, CPUS[cpu], goal)
+    program = chosen.program
+    library = emit(program, chosen.memory, "m", goal)
     inputs = random_inputs(graph, 12345)
     result = verify("m", program, library, [inputs], [reference.run(graph, inputs)], emulator=engine, layers=True)
     assert result.layers_compared == len(program.steps)
@@ -144,12 +152,13 @@ def check_compiled(name: str, cpu: str, engine: str) -> None:
 @pytest.mark.parametrize(("cpu", "engine"), ENGINES)
 @pytest.mark.parametrize("name", [name for name in QUICK_MODELS if name in MODELS])
 def test_compiled_quick(name: str, cpu: str, engine: str) -> None:
-    check_compiled(name, cpu, engine)
+    goal = tuple(GOALS)[(QUICK_MODELS.index(name) + ENGINES.index((cpu, engine))) % len(GOALS)]
+    check_compiled(name, cpu, engine, goal)
 
 
 @needs_models
 @pytest.mark.slow
-@pytest.mark.parametrize(("cpu", "engine"), ENGINES)
-@pytest.mark.parametrize("name", sorted(set(MODELS) - set(QUICK_MODELS)))
-def test_compiled_all(name: str, cpu: str, engine: str) -> None:
-    check_compiled(name, cpu, engine)
+@pytest.mark.parametrize(("cpu", "engine", "goal"), MATRIX)
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_compiled_all(name: str, cpu: str, engine: str, goal: str) -> None:
+    check_compiled(name, cpu, engine, goal)

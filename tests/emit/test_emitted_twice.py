@@ -87,7 +87,7 @@ def test_nothing_of_this_machine_is_in_the_files(board: str, kind: str) -> None:
 def test_plain_c_has_only_the_library_and_no_main() -> None:
     built = tinyc.compile(KWS, board="nucleo_f446re", format="c", verify="none")
     others = {path for path in built.files if not path.endswith((".c", ".h"))}
-    assert others == {"report.json", "kws.tflite"}
+    assert others == {"report.json", "report.html", "kws.tflite"}
     assert {path: built.files[path] for path in built.files if path not in others} == dict(built.sources)
     assert all("/" not in path for path in built.files)
     assert built.files["kws.tflite"] == KWS.read_bytes()

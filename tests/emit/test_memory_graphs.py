@@ -206,3 +206,27 @@ def test_a_write_between_the_buffers_is_seen(tmp_path: Path, objects: Path) -> N
 class _Short(Planned):
     def gaps(self) -> list[int]:
         return [self.memory.offset(self.program.graph.outputs[0])]
+
+
+@pytest.mark.parametrize("seed", [9, 33, 69, 103, 155])
+def test_limits_are_kept_or_missed_by_the_least(seed: int) -> None:
+    """What the goal `ram` reaches, a limit reaches too; below that, the program that is the nearest is not the plain one."""
+    graph = run_passes(memory_graph(seed))
+    plain = choose(graph, HOST, "balanced").memory.size
+    least = choose(graph, HOST, "ram").memory.size
+    assert least < plain
+    for limit in {least, (least + plain) // 2, plain - 1}:
+        assert choose(graph, HOST, "balanced", Limits(ram=limit)).memory.size <= limit
+    assert choose(graph, HOST, "balanced", Limits(ram=16)).memory.size <= least
+
+
+def test_an_input_that_cannot_come_in_rows_is_an_error() -> None:
+    """Some of these networks read their input again at the end."""
+    graphs = [run_passes(memory_graph(seed)) for seed in range(0, 40, 2)]
+    errors = 0
+    for graph in filter(_can_be_fed, graphs):
+        try:
+            assert choose(graph, HOST, "balanced", Limits(ram=16), stream_input=True).program.fed == graph.inputs[0]
+        except ModelError as error:
+            errors += error.where == "--stream-input"
+    assert errors > 2

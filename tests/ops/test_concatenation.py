@@ -64,7 +64,7 @@ def test_the_call_lists_its_inputs() -> None:
     program = lower(case((1, 0), 1, [4, 2], constants=(1,)), find_cpu("host"))
     text = emit(program, plan_memory(program), "m")["m.c"].decode()
     assert "(const void *const[]){(const int8_t *)&arena[" in text
-    assert "static const int8_t m_0_input_1[2] = {" in text
+    assert "static const int8_t m_0_input_1[2] M_TABLE_SECTION = {" in text
 
 
 def test_rules() -> None:

@@ -90,7 +90,7 @@ def test_no_order_is_better(graph: Graph) -> None:
 
 
 @given(graphs(most=40), st.sampled_from([0, 1, 20, 200, WORK]))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_never_worse_with_any_work(graph: Graph, work: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tinyc.passes.order_operators.WORK", work)

@@ -14,13 +14,14 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from fake_model import MODELS, wrong
 from project_support import Conversation, run, tool, write
 from tinyc.boards import all_boards, load_board
+from tinyc.placement import Place, Placement
 from tinyc.projects import wrap
 from tinyc.projects._link import link_script
 from tinyc.resources import resource
@@ -107,7 +108,12 @@ def build(pio: Pio, board: str, framework: str, model: str, folder: Path, *, bro
     """The ELF file, and what `pio run -v` said."""
     fake, facts = MODELS[model], load_board(board)
     info = fake.info(facts, framework)
-    write(wrap("platformio", fake.library(), wrong(info) if broken else info), folder)
+    return on_the_stand_in(pio, board, wrap("platformio", fake.library(), wrong(info) if broken else info), folder)
+
+
+def on_the_stand_in(pio: Pio, board: str, files: Mapping[str, bytes], folder: Path) -> tuple[Path, str]:
+    """The ELF file of a project, built on the stand-in platform, and what `pio run -v` said."""
+    write(files, folder)
     ini = folder / "platformio.ini"
     text, count = re.subn(
         r"^platform = .*$", f"platform = symlink://{pio.platform}", ini.read_text(), flags=re.MULTILINE
@@ -173,3 +179,25 @@ def test_pio_reads_every_project(pio: Pio, board: str, tmp_path: Path) -> None:
         assert options["board"] == facts.platformio.board
         assert options["framework"] == [framework]
         assert options["build_flags"] == ["-O2", "-Wall"]
+
+
+def test_a_script_of_our_own_reaches_the_linker(pio: Pio, tmp_path: Path) -> None:
+    """PlatformIO fills in the project's folder and keeps the framework's own script; tests/placement checks the addresses."""
+    fake, facts = MODELS["single"], load_board("nucleo_h743zi")
+    arena = Place("arena", "dtcm", "ram", 131072, 14, 0, '__attribute__((section(".bss.tinyc_dtcm")))')
+    placement = Placement(arena, Place("tables", "flash", "flash", 2097152, 0, 0))
+    library = fake.library()
+    library["kws.h"] += (
+        b"#define KWS_CONTEXT_SECTION\n"  # nothing is put there: the stand-in's RAM has the same addresses
+    )
+    write(wrap("platformio", library, replace(fake.info(facts, "arduino"), placement=placement)), tmp_path)
+    ini = tmp_path / "platformio.ini"
+    ini.write_text(re.sub(r"^platform = .*$", f"platform = symlink://{pio.platform}", ini.read_text(), flags=re.M))
+    said = pio("run", "-v", cwd=tmp_path)
+    link = next(line for line in said.splitlines() if "firmware.elf" in line and "--script" in line)
+    assert f"--script,{tmp_path}/memories.ld" in link
+    assert f"-T {pio.platform}/link.ld" in link
+    assert "memories.c" in said
+    with machine(tmp_path / ".pio" / "build" / "nucleo_h743zi" / "firmware.elf") as talk:
+        talk.wait_for("# ready")
+        assert any(line.startswith(f"O {fake.vector(0)[1].hex()} ") for line in talk.heard)

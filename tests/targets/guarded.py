@@ -189,6 +189,17 @@ def check_shared(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name
         assert right, f"{kernel.function} {ahead} ahead {graph.nodes[0].attributes} {[t.shape for t in graph.tensors]}"
 
 
+def in_place(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str) -> list[bool]:
+    """Whether the layers that work in place are right with the output at the input's address, for two inputs each."""
+    cases = [
+        (graph, random_inputs(graph, seed)[0])
+        for graph in graphs
+        for seed in range(2)
+        if 0 in kernel.bind(next(graph.layers())).in_place
+    ]
+    return [right for *_, right in at(image, kernel, [(*case, 0) for case in cases], cpu_name)]
+
+
 def loose(image: Image, kernel: Kernel, graphs: Sequence[Graph], cpu_name: str) -> list[Graph]:
     """The layers with a lead that are right for several inputs even when the output starts one byte later."""
     ends = np.array([-128, 127], np.int8)
@@ -208,15 +219,22 @@ def shared(
 ) -> list[tuple[Graph, int, bool]]:
     """(layer, how far the output starts before the input, whether it is right) of those whose output may lie over the input, each
     with its input."""
+    leads = [kernel.bind(next(graph.layers())).overlap.get(0) for graph, _ in cases]
+    places = [(*case, lead + more) for case, lead in zip(cases, leads, strict=True) if lead is not None]
+    return at(image, kernel, places, cpu_name)
+
+
+def at(
+    image: Image, kernel: Kernel, cases: Sequence[tuple[Graph, Array, int]], cpu_name: str
+) -> list[tuple[Graph, int, bool]]:
+    """(layer, how far the output starts before the input, whether it is right) for each (layer, input, how far)."""
     calls, found = [], []
-    for graph, data in cases:
+    for graph, data, ahead in cases:
         binding = kernel.bind(next(graph.layers()))
-        if 0 in binding.overlap:
-            ahead = binding.overlap[0] + more
-            buffers, output = arguments(binding, data, graph.output_tensors[0].elements)
-            source = next(i for i, argument in enumerate(binding.args) if isinstance(argument, Input))
-            calls.append(over(buffers, source, output, ahead))
-            found.append((graph, ahead, data, output))
+        buffers, output = arguments(binding, data, graph.output_tensors[0].elements)
+        source = next(i for i, argument in enumerate(binding.args) if isinstance(argument, Input))
+        calls.append(over(buffers, source, output, ahead))
+        found.append((graph, ahead, data, output))
     after = _run(image, kernel.function, calls, cpu_name, first=1)
     return [
         (graph, ahead, _unspoilt(graph, data, calls[i], after[i], output))

@@ -219,6 +219,12 @@ def shared(cases: Sequence[Case], more: int = 0) -> list[Case]:
     return [replace(case, ahead=it + more, misaligned=0, more_scratch=0) for case, it in found if it is not None]
 
 
+def in_place(cases: Sequence[Case]) -> list[Case]:
+    """Those of the cases whose output may be at the input's address, with the output there."""
+    found = [case for case in cases if 0 in case.kernel.bind(next(case.graph.layers())).in_place]
+    return [replace(case, ahead=0, misaligned=0, more_scratch=0) for case in found]
+
+
 def loose(image: Image, functions: Sequence[str], cases: Sequence[Case]) -> list[Case]:
     """Cases with a lead whose layer is right for a dozen inputs even when the output starts one byte later."""
     later = [case for case in shared(cases, -1) if case.ahead is not None and case.ahead >= 0]

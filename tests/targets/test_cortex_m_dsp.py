@@ -149,7 +149,16 @@ def conv_1x1(pixels: int, depth: int, channels: int, shift: int = 9, seed: int =
 
 @pytest.mark.parametrize(
     ("pixels", "depth", "channels", "most"),
-    [(125, 64, 64, 1.0), (36, 128, 128, 0.9), (256, 8, 16, 2.3), (128, 16, 32, 1.5), (100, 3, 3, 13.0)],
+    [
+        (125, 64, 64, 0.93),
+        (36, 128, 128, 0.9),
+        (256, 8, 16, 2.3),
+        (128, 16, 32, 1.5),
+        (100, 3, 3, 13.0),
+        (5, 64, 64, 1.01),
+        (1, 128, 128, 1.2),
+        (3, 17, 9, 3.2),
+    ],
 )
 def test_instructions_per_mac(image: Image, pixels: int, depth: int, channels: int, most: float) -> None:
     """The speed that the kernel exists for, and a cost model near it."""

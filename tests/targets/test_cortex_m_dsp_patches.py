@@ -154,6 +154,8 @@ def test_stays_inside_its_buffers_many(image: Image, graph: Graph, start: bool) 
         (conv((3, 3), (10, 10), 8, 8, (1, 1), "SAME", (2, 2)), 2.1),
         (conv((3, 3), (9, 9), 8, 8, (1, 1), "SAME", (2, 1), activation="RELU6"), 2.0),
         (conv((5, 5), (14, 14), 1, 6), 3.6),
+        (conv((3, 3), (1, 5), 8, 16, activation="RELU", zero_points=(5, -128)), 1.45),
+        (conv((3, 3), (3, 3), 16, 64, padding="VALID"), 1.4),
     ],
 )
 def test_instructions_per_mac(image: Image, graph: Graph, most: float) -> None:
@@ -211,7 +213,8 @@ def test_scratch_is_stated() -> None:
     def scratch(graph: Graph) -> int:
         return kernel().bind(next(graph.layers())).scratch
 
-    assert scratch(conv((3, 3), (8, 8), 16, 8)) == 144 * 4 + 8 + 144 * 2
+    assert scratch(conv((3, 3), (8, 8), 16, 8)) == 144 * 4 + 8 + 48
+    assert scratch(conv((3, 3), (8, 8), 3, 8)) == 28 * 4 + 4 * 2 + 8 + 8
     assert scratch(conv((3, 3), (8, 8), 16, 8, padding="VALID")) == 144 * 4 + 8
     assert scratch(conv((3, 3), (8, 8), 3, 8, padding="VALID")) == 28 * 4 + 4 * 2 + 8
 

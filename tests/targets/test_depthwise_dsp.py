@@ -33,6 +33,7 @@ ANY = "tinyc_depthwise_s8_dsp"
 PAIRS_RELU_3X3 = "tinyc_depthwise_3x3_pairs_relu_s8_dsp"
 PAIRS_ANY_3X3 = "tinyc_depthwise_3x3_pairs_s8_dsp"
 DIRECT = "tinyc_depthwise_direct_s8_dsp"
+DIRECT_PAIRS = "tinyc_depthwise_direct_pairs_relu_s8_dsp"
 FUNCTIONS = (RELU_3X3, ANY_3X3, PAIRS_RELU_3X3, PAIRS_ANY_3X3, ANY)
 RELU = (RELU_3X3, PAIRS_RELU_3X3)
 
@@ -474,6 +475,8 @@ def test_long_shifts_are_searched_and_proved() -> None:
         (depthwise((12, 12, 16), shifts=(1.0, 3.0)), ANY_3X3),
         (depthwise((12, 12, 16), stride=(3, 3)), DIRECT),
         (depthwise((12, 12, 64), stride=(2, 2)), DIRECT),
+        (depthwise((6, 6, 128)), DIRECT_PAIRS),
+        (depthwise((3, 5, 64)), DIRECT_PAIRS),
         (depthwise((12, 12, 16), (5, 5)), ANY),
         (depthwise((3, 200, 16)), PAIRS_RELU_3X3),
         (depthwise((200, 200, 4)), ANY),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from mve_harness import Case, build, loose, mve_kernel, run, shared, variants
+from mve_harness import Case, build, in_place, loose, mve_kernel, run, shared, variants, wrong
 from oracle import random_inputs
 from tinyc.emit import runtime_files
 from tinyc.errors import ToolError
@@ -118,11 +118,11 @@ def conv_2d(
 
 
 @st.composite
-def depthwise(draw: st.DrawFn, singles: st.SearchStrategy[bool] = NEVER) -> Graph:
+def depthwise(draw: st.DrawFn, singles: st.SearchStrategy[bool] = NEVER, one_size: bool = False) -> Graph:
     taps = draw(
         st.sampled_from([(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (1, 1), (2, 3), (5, 5), (7, 2), (9, 1)])
     )
-    padding = draw(st.sampled_from(["SAME", "VALID"]))
+    padding = "SAME" if one_size else draw(st.sampled_from(["SAME", "VALID"]))
     image = draw(images(taps, padding, 13))
     depth = draw(st.integers(1, 20) | st.sampled_from([8, 16, 24, 31, 32, 33, 64, 100]))
     single = draw(singles)
@@ -138,7 +138,7 @@ def depthwise(draw: st.DrawFn, singles: st.SearchStrategy[bool] = NEVER) -> Grap
         Tensor("filter", shape, "int8", Quantization(scales, (0,) * len(scales), 3), draw(layers.weights(shape))),
         draw(biases(depth)),
     )
-    stride = draw(st.sampled_from([(1, 1), (2, 2)]))
+    stride = (1, 1) if one_size else draw(st.sampled_from([(1, 1), (2, 2)]))
     attributes = {"padding": padding, "stride": stride, "dilation": (1, 1), "activation": draw(layers.ACTIVATIONS)}
     attributes["depth_multiplier"] = depth if single else 1
     return layers.with_output_shape(
@@ -182,6 +182,13 @@ STRATEGIES = {
 }
 
 
+#: Of the second and third ways of calling a function that take but few of those layers.
+RARE = {
+    ("CONV_2D", GEMM, 1): conv_2d(st.just((1, 1)), st.just((1, 1))),
+    ("DEPTHWISE_CONV_2D", PATCHES, 2): depthwise(one_size=True),
+}
+
+
 class Enough(Exception):
     """Ends a collection of layers."""
 
@@ -189,9 +196,10 @@ class Enough(Exception):
 def collected(op: str, kernel: Kernel, count: int) -> list[Case]:
     """`count` layers that the kernel takes. Every input is random or at an end of the range; outputs have any alignment."""
     cases: list[Case] = []
+    usual, number = STRATEGIES[op, kernel.function], variants(op, kernel.function).index(kernel)
 
     @settings(max_examples=8 * count, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
-    @given(graph=STRATEGIES[op, kernel.function], kind=st.integers(0, 9))
+    @given(graph=RARE.get((op, kernel.function, number), usual), kind=st.integers(0, 9))
     def collect(graph: Graph, kind: int) -> None:
         layer = next(graph.layers())
         if len(cases) == count:
@@ -240,7 +248,7 @@ def test_exact_and_inside_buffers_many(op: str, function: str, images_of: Callab
     cases = [case for kernel in variants(op, function) for case in collected(op, kernel, 1000)]
     assert len(cases) == 1000 * len(variants(op, function))
     for number, (kind, optimize) in enumerate(BUILDS):
-        run(images_of(kind, optimize), FUNCTIONS, cases + shared(cases, 5 * number))
+        run(images_of(kind, optimize), FUNCTIONS, cases + shared(cases, 5 * number) + in_place(cases))
 
 
 @pytest.mark.parametrize(("op", "function"), USES)
@@ -250,6 +258,28 @@ def test_over_the_input(op: str, function: str, images_of: Callable[[str, str], 
     assert len(shared(cases)) > len(cases) // 3
     for kind, optimize, more in (("gcc", "-O2", 0), ("zig", "-Os", 0), ("gcc", "-O2", 1), ("gcc", "-O2", 37)):
         run(images_of(kind, optimize), FUNCTIONS, shared(cases, more))
+
+
+def test_in_place(images_of: Callable[[str, str], Image]) -> None:
+    """Depthwise layers of one size, at the same address."""
+    kernels = variants("DEPTHWISE_CONV_2D", PATCHES)
+    cases = [case for kernel in kernels for case in in_place(collected("DEPTHWISE_CONV_2D", kernel, 120))]
+    passes = {case.graph.tensors[0].shape[3] > 16 for case in cases}
+    odd = {case.graph.tensors[0].shape[1] % 2 for case in cases}
+    assert (len(cases) > 60, passes, odd) == (True, {False, True}, {0, 1})
+    for kind, optimize in (("gcc", "-O2"), ("zig", "-Os")):
+        run(images_of(kind, optimize), FUNCTIONS, cases)
+
+
+def test_in_place_is_for_kept_lines_and_the_same_address_only(images_of: Callable[[str, str], Image]) -> None:
+    """Without `kept`, lines are read that are replaced already; parts of a pixel away, channels that are not read yet are replaced."""
+    graph = depthwise_conv((25, 5), 64)
+    ends = np.random.default_rng(0).choice(np.array([-128, 127], np.int8), (1, 25, 5, 64))
+    kept, rows, least = (Case(k, graph, [ends], ahead=0) for k in variants("DEPTHWISE_CONV_2D", PATCHES))
+    assert [len(in_place([case])) for case in (kept, rows, least)] == [1, 0, 1]
+    run(images_of("gcc", "-O2"), FUNCTIONS, [kept, least])
+    elsewhere = [replace(case, ahead=ahead) for case in (kept, least) for ahead in (16, 32, 336)]
+    assert wrong(images_of("gcc", "-O2"), FUNCTIONS, [rows, *elsewhere]) == [rows, *elsewhere]
 
 
 # Speed

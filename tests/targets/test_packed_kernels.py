@@ -236,21 +236,26 @@ def test_stays_inside_its_buffers_many(images: dict[str, Image], cpu_name: str, 
     for number, (graph, k) in enumerate(applying(cpu_name, samples(op, 6000, 200, 3))):
         call_kernel(images[cpu_name], cpu_name, graph, k, number % 2 == 0)
         assert over_the_input(images[cpu_name], cpu_name, graph, k, number % 3) in (True, None)
+        assert not k.bind(next(graph.layers())).in_place or over_at(images[cpu_name], cpu_name, graph, k, 0)
 
 
 def over_the_input(
     image: Image, cpu_name: str, graph: Graph, k: Kernel, more: int, data: Array | None = None
 ) -> bool | None:
     """Whether a layer is right with the output over the input, `more` bytes before its lead; None where they must stay apart."""
+    lead = k.bind(next(graph.layers())).overlap.get(0)
+    return None if lead is None else over_at(image, cpu_name, graph, k, lead + more, data)
+
+
+def over_at(image: Image, cpu_name: str, graph: Graph, k: Kernel, ahead: int, data: Array | None = None) -> bool:
+    """Whether a layer is right with the output `ahead` bytes before the input."""
     binding = k.bind(next(graph.layers()))
-    if 0 not in binding.overlap:
-        return None
     values = random_inputs(graph, 0)[0] if data is None else data
     want = reference.outputs(graph, [values])[0].tobytes()
     buffers, output = guarded.arguments(binding, values, len(want))
     if binding.scratch:
         buffers[-1] += bytes(-len(buffers[-1]) % 4)
-    memory = guarded.over(buffers, 1, output, binding.overlap[0] + more)
+    memory = guarded.over(buffers, 1, output, ahead)
     after, _ = call(image, k.function, memory, CORES[cpu_name][1], first_argument=1)
     first = memory[1 + output].offset
     kept = bytearray(memory[0].data)
@@ -271,6 +276,30 @@ def test_over_the_input(images: dict[str, Image], cpu_name: str, op: str) -> Non
     wrong = [(k.function, more, graph.tensors[0].shape) for graph, k, more, right in found if right is False]
     assert wrong == []
     assert sum(right is True for *_, right in found) > 15
+
+
+@pytest.mark.parametrize("cpu_name", CORES)
+def test_in_place(images: dict[str, Image], cpu_name: str) -> None:
+    """Depthwise layers of one size, at the same address."""
+    graphs = [*samples("DEPTHWISE_CONV_2D", 1500, 150, 6), layer("DEPTHWISE_CONV_2D", (25, 5, 8), (3, 3))]
+    found = [
+        over_at(images[cpu_name], cpu_name, graph, k, 0)
+        for graph, k in applying(cpu_name, graphs)
+        if k.bind(next(graph.layers())).in_place == (0,)
+    ]
+    assert (all(found), len(found) > 15) == (True, True)
+
+
+@pytest.mark.parametrize("cpu_name", CORES)
+def test_in_place_is_for_whole_channels_and_the_same_address_only(images: dict[str, Image], cpu_name: str) -> None:
+    """A next band of rows would read what is replaced already; parts of a pixel away, channels that are not read yet are replaced."""
+    graph = layer("DEPTHWISE_CONV_2D", (41, 20, 6), (3, 3), **SIGNED)
+    data = np.random.default_rng(0).choice(np.array([-128, 127], np.int8), graph.tensors[0].shape)
+    fast, small = kernels(cpu_name, "DEPTHWISE_CONV_2D")
+    assert [k.bind(next(graph.layers())).in_place for k in (fast, small)] == [(0,), ()]
+    right = [over_at(images[cpu_name], cpu_name, graph, fast, ahead, data) for ahead in (0, 1, 2, 4, 16)]
+    assert right == [True, False, False, False, False]
+    assert not over_at(images[cpu_name], cpu_name, graph, small, 0, data)
 
 
 @pytest.mark.parametrize("cpu_name", CORES)

@@ -58,14 +58,15 @@ def taken(kernel: Kernel, op: str, count: int, number: int) -> list[Graph]:
     return found if len(found) > count // 6 else found + usual_layers(kernel, op)
 
 
-def usual_layers(kernel: Kernel, op: str) -> list[Graph]:
-    """Those of SHAPES that the kernel takes: small bands are for larger images than most that are drawn."""
+def usual_layers(kernel: Kernel, op: str, least: int = 4) -> list[Graph]:
+    """Those of SHAPES and LARGE that the kernel takes: some bands are for larger images than those that are drawn."""
+    kind = "planes" if "planes" in kernel.function else op
     graphs = [
         usual(op, image, shape, zero_point=3 if "activation" in more else -128, **more)
-        for image, shape, more, _, _ in SHAPES["planes" if "planes" in kernel.function else op]
+        for image, shape, more, *_ in (*SHAPES[kind], *LARGE.get(kind, ()))
     ]
     found = [graph for graph in graphs if kernel.applies(next(graph.layers()))]
-    assert len(found) > 3
+    assert len(found) >= least
     return found
 
 
@@ -96,6 +97,42 @@ def test_over_the_input(cpu_name: str, op: str, function: str, tmp_path: Path) -
         assert [(g.tensors[0].shape, g.tensors[1].shape) for g in loose] == []
 
 
+DEPTHWISE = [case for case in CASES if case[1] == "DEPTHWISE_CONV_2D"]
+
+
+@pytest.mark.parametrize(("cpu_name", "op", "function"), DEPTHWISE)
+def test_in_place(cpu_name: str, op: str, function: str, tmp_path: Path) -> None:
+    """Layers of one size, at the same address, and with bands of some lines and of all."""
+    image = guarded.build(function, cpu_name, "auto", "-O2", tmp_path)
+    found = []
+    for kernel in guarded.variants(cpu_name, op, function):
+        drawn = [graph for graph in sample(layer(op), 300, 6) if kernel.applies(next(graph.layers()))]
+        graphs = [*drawn, *usual_layers(kernel, op, least=0)]
+        found += guarded.in_place(image, kernel, graphs, cpu_name)
+    assert (all(found), len(found) > 25) == (True, True)
+
+
+@pytest.mark.parametrize(("cpu_name", "op", "function"), DEPTHWISE)
+def test_in_place_is_for_whole_channels_and_the_same_address_only(
+    cpu_name: str, op: str, function: str, tmp_path: Path
+) -> None:
+    """A next band of lines would read what is replaced already; parts of a pixel away, channels that are not read yet are replaced."""
+    image = guarded.build(function, cpu_name, "auto", "-O2", tmp_path)
+    size = (5, 5) if "planes" in function else (3, 3)
+    graph = usual(op, (1, 45, 41, 20), (1, *size, 20), zero_point=3, activation="NONE")
+    data = np.random.default_rng(0).choice(np.array([-128, 127], np.int8), graph.tensors[0].shape)
+    declared = set()
+    for kernel in guarded.variants(cpu_name, op, function):
+        if not kernel.applies(next(graph.layers())):
+            continue
+        in_place = kernel.bind(next(graph.layers())).in_place == (0,)
+        ahead = [0, 1, 2, 4, 24] if in_place else [0]
+        right = [good for *_, good in guarded.at(image, kernel, [(graph, data, more) for more in ahead], cpu_name)]
+        assert right == [in_place, False, False, False, False][: len(ahead)]
+        declared.add(in_place)
+    assert declared == {False, True}
+
+
 @pytest.mark.parametrize(
     ("rows", "depth", "units"), [(1, 640, 128), (3, 701, 301), (2, 128, 640), (1, 2000, 9), (2, 5, 500)]
 )
@@ -124,6 +161,7 @@ def test_exact_and_inside_buffers_many(cpu_name: str, kind: str, optimize: str, 
             guarded.check(image, kernel, graphs, cpu_name, seeds=(0, 1, 2) if first else (0,))
             guarded.check_shared(image, kernel, graphs, cpu_name)
             guarded.check_shared(image, kernel, graphs, cpu_name, 3)
+            assert all(guarded.in_place(image, kernel, graphs, cpu_name))
 
 
 def extreme(channels: int, depth: int) -> Graph:
@@ -266,6 +304,22 @@ SHAPES: dict[str, list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any], f
     ],
 }  # fmt: skip
 
+#: Layers of images that the fastest kernels take in several bands.
+LARGE: dict[str, list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]] = {
+    "DEPTHWISE_CONV_2D": [
+        ((1, 24, 30, 20), (1, 3, 3, 20), {}),
+        ((1, 48, 24, 20), (1, 3, 3, 20), {"activation": "NONE"}),
+        ((2, 25, 25, 12), (1, 3, 3, 12), {}),
+        ((1, 50, 43, 6), (1, 3, 3, 6), {}),
+    ],
+    "planes": [
+        ((1, 60, 60, 5), (1, 3, 5, 5), {}),
+        ((1, 48, 72, 5), (1, 3, 3, 5), {"activation": "NONE"}),
+        ((1, 70, 50, 6), (1, 3, 3, 6), {"dilation": (2, 2)}),
+        ((2, 51, 64, 3), (1, 3, 3, 3), {}),
+    ],
+}
+
 
 @pytest.mark.parametrize(("cpu_name", "op", "function"), CASES)
 def test_cost_is_what_it_takes(cpu_name: str, op: str, function: str, tmp_path: Path) -> None:
@@ -276,7 +330,7 @@ def test_cost_is_what_it_takes(cpu_name: str, op: str, function: str, tmp_path: 
         for image, shape, more, _, _ in shapes
     ]
     for kernel in others:
-        taken = [graph for graph in graphs if kernel.applies(next(graph.layers()))]
+        taken = usual_layers(kernel, op)
         for graph, count in zip(taken, guarded.instructions(taken, kernel, cpu_name, tmp_path), strict=True):
             what = f"{function} {[t.shape for t in graph.tensors]} {graph.nodes[0].attributes}: {count}"
             assert kernel.cost(next(graph.layers())) == pytest.approx(count, rel=0.1), what

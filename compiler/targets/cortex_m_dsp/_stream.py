@@ -191,7 +191,10 @@ def cost_of_patches(layer: Layer, pixels: int, channels: int, rows: int, run: in
     widen = 6.0 + rows * (8.0 + 7.0 * quads + 2.0 * max(1, -(-quads // 4)) + 4.0 * rest)
     widen += 3.0 + (2.0 + 9.0 * last_quads if last_quads else 0.0)
     low, high = activation_range(layer.attributes["activation"], layer.output)
-    block = (55.0 if low >= layer.output.zero_point else 68.0) + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
-    last = channels % 4
-    pair = widen + 18.0 + -(-channels // 4) * block + (18.0 + 6.0 * last if last else 0.0)
-    return -(-pixels // 2) * pair + (0.0 if (low, high) == (-128, 127) else 2.0 * pixels * channels)
+    relu = low >= layer.output.zero_point
+    block = (55.0 if relu else 68.0) + 12.0 * steps + 3.0 * -(-(steps - 1) // 8)
+    single = (60.0 if relu else 66.0) + 17.0 * (steps // 2 - 1)
+    around = widen + 18.0 + (18.0 + 6.0 * (channels % 4) if channels % 4 else 0.0)
+    count = -(-channels // 4)
+    products = pixels // 2 * (around + count * block) + pixels % 2 * (50.0 + around + count * single)
+    return products + (0.0 if (low, high) == (-128, 127) else 2.0 * pixels * channels)

@@ -47,6 +47,11 @@ class Patches:
         return -(-self.rows * self.run // 4) * 4
 
     @property
+    def gap(self) -> int:
+        """Bytes that make the memory for two widened patches large enough to hold their copies before, row by row in turn."""
+        return self.run // 4 * 4 if self.copied else 0
+
+    @property
     def inside(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Output rows and columns whose patches need no copying."""
         return _inside(self.height), _inside(self.width) if self.width.dilation == 1 else (0, 0)
@@ -59,7 +64,7 @@ class Patches:
 
     @property
     def scratch(self) -> int:
-        return self.depth * 4 + self.rest * 2 + 8 + (2 * self.block if self.copied else 0)
+        return self.depth * 4 + self.rest * 2 + 8 + self.gap
 
 
 def _without_idle_dilation(axis: Axis) -> Axis:

@@ -168,6 +168,10 @@ def _direct_applies(layer: Layer) -> bool:
     )
 
 
+def _direct_pairs_applies(layer: Layer) -> bool:
+    return _planes.constant(layer) and _direct.pairs_apply(layer)
+
+
 def _direct_cost(layer: Layer) -> float:
     return _direct.cost(layer, _planes.relu(_planes.channels(layer, False)) is not None)
 
@@ -184,6 +188,14 @@ KERNELS = (
         _direct.bind,
         _direct_cost,
         _direct_applies,
+        isa="cortex_m_dsp",
+    ),
+    Kernel(
+        "tinyc_depthwise_direct_pairs_relu_s8_dsp",
+        "DEPTHWISE_CONV_2D",
+        _direct.pairs_bind,
+        _direct.pairs_cost,
+        _direct_pairs_applies,
         isa="cortex_m_dsp",
     ),
 )

@@ -22,13 +22,17 @@ UNROLLED = 8
 
 @dataclass(frozen=True)
 class Geometry:
-    """The convolution: `batches` images of `depth` channels, `filters` output channels."""
+    """The convolution: `batches` images of `depth` channels, `filters` output channels.
+
+    With `apart` outputs go through scratch, some pixels at a time, so that they may replace pixels that are read in place.
+    """
 
     batches: int
     height: Axis
     width: Axis
     depth: int
     filters: int
+    apart: bool = False
 
     @property
     def k(self) -> int:
@@ -53,8 +57,8 @@ class Geometry:
 
     @property
     def spare(self) -> int:
-        """Output pixels in scratch, where the words of the output are not aligned."""
-        if self.filters % 4 == 0:
+        """Output pixels in scratch, where the words of the output are not aligned or must be `apart`."""
+        if self.filters % 4 == 0 and not self.apart:
             return 0
         return min(32 if self.filters < 16 else 16, -(-self.pixels // 4) * 4)
 
@@ -116,12 +120,12 @@ def bind(layer: Layer, geometry: Geometry, weights: Array, channels: Channels) -
             "direct": g.direct,
         },
     )
-    return call(params, pack(weights, channels), g.scratch, {0: _lead(layer, g)})
+    return call(params, pack(weights, channels), g.scratch, {0: lead(layer, g)})
 
 
-def _lead(layer: Layer, g: Geometry) -> int:
-    """Patches are gathered a queue at a time before they are multiplied. Pixels read in place are read again by every four channels,
-    unless these go to the spare room first."""
+def lead(layer: Layer, g: Geometry) -> int:
+    """The output's lead over the input. Patches are gathered a queue at a time before they are multiplied. Pixels read in place are
+    read again by every four channels, unless these go to the spare room first."""
     size = g.spare or 4
     in_place = list(_overlap.blocks(g.direct, size))
     queued = [
@@ -140,7 +144,7 @@ def cost(layer: Layer, geometry: Geometry) -> float:
     group = 28 * g.steps + 38 + ties + (4 * ((g.steps - 2) // UNROLLED) + 2 if g.steps > 1 else 0)
     blocks = -(-g.pixels // 4)
     total = 250 + blocks * (-(-g.filters // 4) * group + 15) + (_gather_cost(g) if g.direct < g.pixels else 0.0)
-    if g.filters % 4:
+    if g.spare:
         total += -(-g.pixels // g.spare) * 100 + g.pixels * 6 * -(-g.filters // 16)
     return total + (0.6 * layer.output.elements if is_clamped(layer) else 0.0)
 

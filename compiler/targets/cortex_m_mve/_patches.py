@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,11 @@ OFFSET_LIMIT = 1 << 16
 
 @dataclass(frozen=True)
 class Lines:
-    """An image as lines of places: rows of columns (`by_rows`), or columns of rows."""
+    """An image as lines of places: rows of columns (`by_rows`), or columns of rows.
+
+    A `small` pass has 16 channels. Where lines are `kept`, a pass goes through the whole image before the next one and reads every
+    line once, so that outputs may replace the inputs.
+    """
 
     batches: int
     channels: int
@@ -31,6 +35,7 @@ class Lines:
     place: Axis
     by_rows: bool
     small: bool = False
+    kept: bool = False
 
     @property
     def stride(self) -> int:
@@ -50,13 +55,19 @@ class Lines:
 
     @property
     def pass_channels(self) -> int:
-        """Channels at a time: all, if the strip is small, or a multiple of 16; 16 of a `small` one."""
+        """Channels at a time: all, if the strip is small, or a multiple of 16."""
         groups = 1 if self.small else max(STRIP_BYTES // (64 * self.places), 1)
         return min(self.channels, 16 * groups)
 
     @property
     def scratch(self) -> int:
         return -(-self.pass_channels // 16) * 64 * self.places + 16
+
+    @property
+    def can_keep(self) -> bool:
+        """Where there is one output for each input: strips are two lines apart then, and need nothing that was replaced."""
+        same = all(axis.input == axis.output for axis in (self.line, self.place))
+        return self.stride == 1 and same
 
     @property
     def fits(self) -> bool:
@@ -73,7 +84,7 @@ def orientations(batches: int, height: Axis, width: Axis, channels: int) -> list
     if any(axis.dilation > 1 and axis.taps > 1 for axis in (height, width)):
         return []
     both = [Lines(batches, channels, height, width, True), Lines(batches, channels, width, height, False)]
-    return [lines for lines in both if lines.fits]
+    return [replace(lines, kept=lines.can_keep) for lines in both if lines.fits]
 
 
 def pack(lines: Lines, weights: Array, channels: Channels) -> Array:
@@ -112,15 +123,20 @@ def bind(layer: Layer, lines: Lines, weights: Array, channels: Channels) -> Bind
             "activation_min": low,
             "activation_max": high,
             "ties": int(channels.ties),
+            "kept": int(lines.kept),
         },
     )
-    return call(params, pack(lines, weights, channels), lines.scratch, _overlap(layer, lines))
+    found = call(params, pack(lines, weights, channels), lines.scratch, _overlap(layer, lines))
+    return replace(found, in_place=_groups.in_place(layer, lines.kept))
 
 
 def _overlap(layer: Layer, lines: Lines) -> dict[int, int]:
-    """Strips of rows go down the image, pass by pass. Those of columns need the whole image to the end."""
+    """Strips of rows go down the image, pass by pass. Those of columns need the whole image to the end, and so does a pass that goes
+    through it before the next one."""
     if not lines.by_rows:
         return {}
+    if lines.kept:
+        return {0: 0} if lines.pass_channels == lines.channels else {}
     height, width, together = lines.line.output, lines.place.output, 2 if lines.stride == 1 else 1
     parts: list[Block] = []
     for batch in range(lines.batches):

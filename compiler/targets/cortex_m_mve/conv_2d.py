@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...graph import Array, Layer
 from ...ops._convolution import axes, multipliers
 from ...program import Binding
@@ -17,9 +19,10 @@ def _weights(layer: Layer) -> Array:
     return data.reshape(data.shape[0], -1)
 
 
-def _geometry(layer: Layer) -> _gemm.Geometry:
+def _geometry(layer: Layer, apart: bool = False) -> _gemm.Geometry:
     height, width = _channels.lengthwise(layer)
-    return _gemm.Geometry(layer.input(0).shape[0], height, width, layer.input(0).shape[3], layer.output.shape[3])
+    source, filters = layer.input(0), layer.output.shape[3]
+    return _gemm.Geometry(source.shape[0], height, width, source.shape[3], filters, apart)
 
 
 def _applies(layer: Layer) -> bool:
@@ -28,13 +31,26 @@ def _applies(layer: Layer) -> bool:
     return dense and adjacent and _channels.takes(layer, multipliers)
 
 
-def _bind(layer: Layer) -> Binding:
+def _applies_apart(layer: Layer) -> bool:
+    """Where the output may then start at the input's address."""
+    if not _applies(layer) or _geometry(layer).spare:
+        return False
+    return _gemm.lead(layer, _geometry(layer, apart=True)) == 0 < _gemm.lead(layer, _geometry(layer))
+
+
+def _bind(layer: Layer, apart: bool) -> Binding:
     weights = _weights(layer)
-    return _gemm.bind(layer, _geometry(layer), weights, _channels.channels(layer, weights, *multipliers(layer)))
+    return _gemm.bind(layer, _geometry(layer, apart), weights, _channels.channels(layer, weights, *multipliers(layer)))
 
 
-def _cost(layer: Layer) -> float:
-    return _gemm.cost(layer, _geometry(layer))
+def _cost(layer: Layer, apart: bool) -> float:
+    return _gemm.cost(layer, _geometry(layer, apart))
+
+
+def _gemm_kernel(apart: bool) -> Kernel:
+    bind, cost = partial(_bind, apart=apart), partial(_cost, apart=apart)
+    applies = _applies_apart if apart else _applies
+    return Kernel("tinyc_conv_2d_s8_mve", "CONV_2D", bind, cost, applies, isa="cortex_m_mve")
 
 
 def _applies_3x3(layer: Layer) -> bool:
@@ -53,6 +69,7 @@ def _cost_3x3(layer: Layer) -> float:
 
 
 KERNELS = (
-    Kernel("tinyc_conv_2d_s8_mve", "CONV_2D", _bind, _cost, _applies, isa="cortex_m_mve"),
+    _gemm_kernel(apart=False),
+    _gemm_kernel(apart=True),
     Kernel("tinyc_conv_3x3_s8_mve", "CONV_2D", _bind_3x3, _cost_3x3, _applies_3x3, isa="cortex_m_mve"),
 )

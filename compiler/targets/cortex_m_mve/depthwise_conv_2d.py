@@ -42,13 +42,24 @@ def _fastest(layer: Layer) -> _patches.Lines | None:
     return min(_orientations(layer), key=lambda lines: _patches.cost(layer, lines), default=None)
 
 
-def _small(layer: Layer) -> _patches.Lines | None:
-    """Strips of rows of 16 channels: they can overlap their input. None where that is the fastest way anyhow."""
+def _rows(layer: Layer) -> _patches.Lines | None:
+    """Strips of rows of 16 channels: they can overlap their input. None where the fastest way does, and takes no more scratch."""
     fastest = _fastest(layer)
-    found = next((replace(lines, small=True) for lines in _orientations(layer) if lines.by_rows), None)
-    if fastest is None or found is None:
-        return None
-    return None if fastest.by_rows and fastest.pass_channels == found.pass_channels else found
+    found = (replace(lines, small=True, kept=False) for lines in _orientations(layer) if lines.by_rows)
+    return next((lines for lines in found if fastest is not None and not _as_good(fastest, lines)), None)
+
+
+def _as_good(fastest: _patches.Lines, rows: _patches.Lines) -> bool:
+    anywhere = not fastest.kept or fastest.pass_channels == fastest.channels
+    return fastest.by_rows and anywhere and fastest.scratch <= rows.scratch
+
+
+def _least(layer: Layer) -> _patches.Lines | None:
+    """The least scratch of those that work in place. None where that is the fastest way."""
+    fastest = _fastest(layer)
+    kept = [replace(lines, small=True) for lines in _orientations(layer) if lines.kept]
+    found = min(kept, key=lambda lines: (lines.scratch, _patches.cost(layer, lines)), default=None)
+    return None if fastest is None or found is None or found.scratch >= fastest.scratch else found
 
 
 def _patches_kernel(lines_of: Callable[[Layer], _patches.Lines | None]) -> Kernel:
@@ -101,7 +112,8 @@ def _cost_one(layer: Layer) -> float:
 
 KERNELS = (
     _patches_kernel(_fastest),
-    _patches_kernel(_small),
+    _patches_kernel(_rows),
+    _patches_kernel(_least),
     Kernel("tinyc_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_one, _cost_one, _applies_one, isa="cortex_m_mve"),
     Kernel(
         "tinyc_depthwise_conv_2d_s8_mve", "DEPTHWISE_CONV_2D", _bind_any, _lanes.cost, _applies_any, isa="cortex_m_mve"

@@ -10,7 +10,7 @@ from .. import Kernel
 from . import _pool
 
 
-def _bind_rows(layer: Layer) -> Binding:
+def bind_rows(layer: Layer) -> Binding:
     """Part of an image's rows, see `tinyc.streaming.slabs.cut`."""
     first, last, rows = layer.attributes["partial"]
     low, high = activation_range(layer.attributes["activation"], layer.output)
@@ -35,5 +35,5 @@ def _cost_of_rows(layer: Layer) -> float:
 
 KERNELS = (
     Kernel("tinyc_average_pool_2d_s8", "AVERAGE_POOL_2D", _pool.bind, lambda layer: _pool.cost(layer, 60.0)),
-    Kernel("tinyc_average_pool_rows_s8", "AVERAGE_POOL_2D", _bind_rows, _cost_of_rows, partial=True),
+    Kernel("tinyc_average_pool_rows_s8", "AVERAGE_POOL_2D", bind_rows, _cost_of_rows, partial=True),
 )

@@ -26,8 +26,8 @@ SUM_SHIFT = 8
 #: What is added to an input to make it unsigned.
 UNSIGNED = 128
 
-#: Most pixels of a pass, and the scratch memory that a pass should stay within, in bytes; and a `small` pass.
-PASS, PASS_SCRATCH, SMALL_SCRATCH = 16, 4096, 1024
+#: Most pixels of a pass, and the memory for its halfwords, in bytes: the fastest, and with less scratch.
+PASS, PASS_SCRATCH = 16, (4096, 1664, 1024)
 
 #: Largest scratch memory, in bytes: beyond, a small board's RAM matters more than speed.
 SCRATCH_LIMIT = 16 * 1024
@@ -74,17 +74,16 @@ def pixels(layer: Layer) -> int:
     return layer.output.elements // layer.output.shape[-1]
 
 
-def passes(layer: Layer, p: Plan, small: bool = False) -> tuple[int, int]:
+def passes(layer: Layer, p: Plan, room: int = PASS_SCRATCH[0]) -> tuple[int, int]:
     """(pixels of a pass, number of passes): of about the same size."""
-    room = SMALL_SCRATCH if small else PASS_SCRATCH
     most = max(1, min(PASS, room // (2 * p.depth), pixels(layer)))
     count = -(-pixels(layer) // most)
     return -(-pixels(layer) // count), count
 
 
-def scratch(layer: Layer, p: Plan, small: bool = False) -> int:
+def scratch(layer: Layer, p: Plan, room: int = PASS_SCRATCH[0]) -> int:
     """Bytes: halfwords of a pass and of a channel, each with a word behind that is read in vain; sums; a patch's bytes and rows."""
-    size, _ = passes(layer, p, small)
+    size, _ = passes(layer, p, room)
     rows = 0 if _windows.is_direct(layer) else 4 * _windows.row(layer)
     return 2 * size * p.depth + 2 * p.depth + 4 * size + 8 + p.depth + rows
 
@@ -101,11 +100,11 @@ def pack(p: Plan) -> Array:
     return np.concatenate([np.array(constants, np.int32), table.reshape(-1)])
 
 
-def bind(layer: Layer, small: bool = False) -> Binding:
+def bind(layer: Layer, room: int = PASS_SCRATCH[0]) -> Binding:
     """The call of tinyc_conv_2d_s8_xtensa."""
     p = plan(layer)
     assert p is not None
-    size, _ = passes(layer, p, small)
+    size, _ = passes(layer, p, room)
     params = Params(
         "tinyc_conv_2d_patches_params",
         {
@@ -121,23 +120,20 @@ def bind(layer: Layer, small: bool = False) -> Binding:
         args=(ParamsPointer(), Input(0), Table("stream"), Output(), Scratch()),
         params=params,
         constants=(Constant("stream", pack(p)),),
-        scratch=scratch(layer, p, small),
+        scratch=scratch(layer, p, room),
         overlap={0: lead(layer, blocks(pixels(layer), size), buffered=True)},
     )
 
 
-def applies(layer: Layer) -> bool:
+def applies(layer: Layer, room: int = PASS_SCRATCH[0]) -> bool:
+    """Where the scratch is not too large, and passes are not as long with more room."""
     p = plan(layer)
-    return p is not None and scratch(layer, p) <= SCRATCH_LIMIT
+    if p is None or scratch(layer, p) > SCRATCH_LIMIT:
+        return False
+    return all(passes(layer, p, room) != passes(layer, p, more) for more in PASS_SCRATCH if more > room)
 
 
-def applies_small(layer: Layer) -> bool:
-    """Where a small pass is not the usual one anyhow."""
-    p = plan(layer)
-    return p is not None and passes(layer, p) != passes(layer, p, small=True) and applies(layer)
-
-
-def cost(layer: Layer, small: bool = False) -> float:
+def cost(layer: Layer, room: int = PASS_SCRATCH[0]) -> float:
     """Instructions of tinyc_conv_2d_s8_xtensa.
 
     Fitted to counts in QEMU with clang 22 of 23 shapes with and without RELU, which are within 2 %; the ESP32's own compiler
@@ -148,7 +144,7 @@ def cost(layer: Layer, small: bool = False) -> float:
     p = plan(layer)
     assert p is not None
     f, groups, count = p.filters, p.depth // 4, pixels(layer)
-    _, number = passes(layer, p, small)
+    _, number = passes(layer, p, room)
     products = 4.0 * count * f.live * groups + number * f.live * (78.0 + 9.1 * groups)
     outputs = count * f.live * (25.0 if f.clamps_negative else 37.5)
     direct = _windows.is_direct(layer)

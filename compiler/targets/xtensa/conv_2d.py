@@ -8,14 +8,14 @@ from functools import partial
 from .. import Kernel
 from . import _mac16
 
-KERNELS = (
-    Kernel("tinyc_conv_2d_s8_xtensa", "CONV_2D", _mac16.bind, _mac16.cost, _mac16.applies, isa="xtensa"),
+KERNELS = tuple(
     Kernel(
         "tinyc_conv_2d_s8_xtensa",
         "CONV_2D",
-        partial(_mac16.bind, small=True),
-        partial(_mac16.cost, small=True),
-        _mac16.applies_small,
+        partial(_mac16.bind, room=room),
+        partial(_mac16.cost, room=room),
+        partial(_mac16.applies, room=room),
         isa="xtensa",
-    ),
+    )
+    for room in _mac16.PASS_SCRATCH
 )

@@ -21,13 +21,9 @@ TINYC_KERNEL void tinyc_conv_1x1_s8_dsp(const tinyc_conv_1x1_dsp_params *params,
         tinyc_gemm_dsp(&call);
     }
     if (params->pixels & 1) {
-        /* A last single pixel is computed twice, to the same place. */
         call.source[0] = input + (params->pixels - 1) * depth;
-        call.source[1] = call.source[0];
         call.output[0] = output + (params->pixels - 1) * channels;
-        call.output[1] = call.output[0];
-        call.pairs = 1;
-        tinyc_gemm_dsp(&call);
+        tinyc_gemm_dsp_single(&call);
     }
     tinyc_dsp_clamp(output, params->pixels * channels, params->activation_min, params->activation_max);
 }

@@ -263,7 +263,7 @@ TINYC_KERNEL void tinyc_conv_3x3_winograd_s8_dsp(const tinyc_conv_2d_dsp_params 
     const int32_t height = 2 * params->output_height - params->odd_height;
     int8_t *result = output;
     const int8_t *image = input;
-    tinyc_patch_place at = {input, 0, 0};
+    tinyc_patch_place at = {input, 0, 0, 4 * depth, 16 * depth};
     tile t;
     frame f;
     f.v = scratch;

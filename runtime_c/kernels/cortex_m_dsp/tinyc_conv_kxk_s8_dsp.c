@@ -12,12 +12,17 @@ TINYC_KERNEL void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, 
     const int32_t row_step = params->dilation_height * params->input_width * params->input_depth - run;
     const int32_t pixel_step = params->stride_width * params->input_depth;
     const int32_t pixels = params->batches * params->output_height * params->output_width;
-    int8_t *const blocks = (int8_t *)scratch + TINYC_GEMM_DSP_SCRATCH(rows, run);
+    const int32_t gap = tinyc_patch_all_inside(params) ? 0 : run & ~3;
     int8_t *to = output;
-    tinyc_patch_place at = {input, 0, 0};
+    tinyc_patch_place at = {input, 0, 0, 2 * run, 0};
     tinyc_gemm_dsp_call call;
     tinyc_gemm_dsp_prepare(&call, rows, run, channels, params->relu, stream, scratch);
     call.source_advance = 2 * pixel_step;
+    /* Patches at borders are copied to the end of the memory that they are widened to, row by row in turn: each four bytes are read before
+     * their place is needed, if there is `gap` more of it. */
+    call.rest += gap;
+    call.spare += gap;
+    int8_t *const blocks = (int8_t *)call.x_end + gap - 2 * rows * run;
     for (int32_t left = pixels; left > 0; left -= 2 * call.pairs) {
         call.output[0] = to;
         call.output[1] = to + channels;
@@ -31,20 +36,21 @@ TINYC_KERNEL void tinyc_conv_kxk_s8_dsp(const tinyc_conv_2d_dsp_params *params, 
             tinyc_patch_skip(params, &at, 2 * call.pairs);
         } else {
             call.pairs = 1;
-            for (int32_t i = 0; i < 2; i++) {
-                if (i == 1 && left == 1) {
-                    /* A last single pixel is computed twice, to the same place. */
-                    call.source[1] = call.source[0];
-                    call.row_step[1] = call.row_step[0];
-                    call.output[1] = to;
-                } else {
-                    int32_t pitch;
-                    call.source[i] = tinyc_patch_next(params, &at, blocks + i * ((rows * run + 3) & ~3), &pitch);
-                    call.row_step[i] = pitch - run;
-                }
+            int8_t *block = blocks;
+            at.fill = 2 * rows * run;
+            for (int32_t i = 0; i < 2 && i < left; i++) {
+                int32_t pitch;
+                call.source[i] = tinyc_patch_next(params, &at, block, &pitch);
+                call.row_step[i] = pitch - run;
+                at.fill = call.source[i] == block ? 0 : at.fill - run;
+                block += run;
             }
         }
-        tinyc_gemm_dsp(&call);
+        if (left == 1) {
+            tinyc_gemm_dsp_single(&call);
+        } else {
+            tinyc_gemm_dsp(&call);
+        }
         to += 2 * call.pairs * channels;
     }
     tinyc_dsp_clamp(output, pixels * channels, params->activation_min, params->activation_max);

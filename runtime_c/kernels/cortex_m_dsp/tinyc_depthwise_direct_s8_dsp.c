@@ -223,7 +223,7 @@ TINYC_KERNEL void tinyc_depthwise_direct_s8_dsp(const tinyc_conv_2d_dsp_params *
     const int8_t **const list = scratch;
     int8_t *const zeros = (int8_t *)(list + taps) + (rest ? 4 + 4 * taps : 0);
     int8_t *to = output;
-    tinyc_patch_place at = {input, 0, 0};
+    tinyc_patch_place at = {input, 0, 0, 0, 0};
     frame f;
     if (params->inside_right - params->inside_left < params->output_width ||
         params->inside_bottom - params->inside_top < params->output_height) {

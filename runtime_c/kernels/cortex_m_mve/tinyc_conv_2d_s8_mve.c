@@ -300,7 +300,7 @@ TINYC_KERNEL void tinyc_conv_2d_s8_mve(const tinyc_conv_2d_mve_params *params, c
     q.p = p;
     q.stride = 16 * (steps + 1);
     q.patches = scratch;
-    q.spare = ((channels | (int32_t)(uintptr_t)output) & 3) != 0 ? q.patches + p->queue * q.stride : NULL;
+    q.spare = p->spare > 0 || ((uintptr_t)output & 3u) != 0u ? q.patches + p->queue * q.stride : NULL;
     q.spare_pixels = p->spare > 0 ? p->spare : 4;
     q.output = output;
     q.filled = 0;

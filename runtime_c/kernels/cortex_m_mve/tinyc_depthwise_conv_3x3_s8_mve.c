@@ -46,6 +46,44 @@ static TINYC_MVE_ASSEMBLY void transpose(const transposition *t __attribute__((u
         "pop {r4-r11, pc}\n\t");
 }
 
+/* The strip that is `COUNT` lines on: its last lines are its first ones now, in q`COUNT` to q3, and the others are read as above. */
+#define NEXT_STRIP(COUNT, KEPT, READ)               \
+    __asm volatile(                                 \
+        "push {r4-r11, lr}\n\t"                     \
+        "vpush {d8-d11}\n\t"                        \
+        "ldm r0, {r1-r11}\n\t"                      \
+        "vctp.8 r11\n\t"                            \
+        "dls lr, r10\n"                             \
+        "1:\n\t"                                    \
+        "vld40.8 {q0, q1, q2, q3}, [r9]\n\t"        \
+        "vld41.8 {q0, q1, q2, q3}, [r9]\n\t"        \
+        "vld42.8 {q0, q1, q2, q3}, [r9]\n\t"        \
+        "vld43.8 {q0, q1, q2, q3}, [r9]\n\t"        \
+        READ                                        \
+        "vst40.8 {" KEPT "}, [r9]\n\t"              \
+        "vst41.8 {" KEPT "}, [r9]\n\t"              \
+        "vst42.8 {" KEPT "}, [r9]\n\t"              \
+        "vst43.8 {" KEPT "}, [r9]!\n\t"             \
+        "le lr, 1b\n\t"                             \
+        "vpop {d8-d11}\n\t"                         \
+        "pop {r4-r11, pc}\n\t")
+
+static TINYC_MVE_ASSEMBLY void one_line_on(const transposition *t __attribute__((unused))) {
+    NEXT_STRIP(1, "q1, q2, q3, q4",
+               "vpst\n\t"
+               "vldrbt.u8 q4, [r4]\n\t"
+               "add r4, r4, r8\n\t");
+}
+
+static TINYC_MVE_ASSEMBLY void two_lines_on(const transposition *t __attribute__((unused))) {
+    NEXT_STRIP(2, "q2, q3, q4, q5",
+               "vpstt\n\t"
+               "vldrbt.u8 q4, [r3]\n\t"
+               "vldrbt.u8 q5, [r4]\n\t"
+               "add r3, r3, r7\n\t"
+               "add r4, r4, r8\n\t");
+}
+
 /* A strip to convolve, as the assembly reads it. A block is four outputs along the line; the rest may overlap them. */
 typedef struct {
     const int32_t *stream;
@@ -304,24 +342,33 @@ static void prepare(strip *s, const tinyc_depthwise_conv_3x3_mve_params *p, cons
     s->next_output = 1 - finished * step;
 }
 
-/* Transposes the four lines that the outputs of `line` need, for `channels` channels from `input` on. */
-static void make_strip(const tinyc_depthwise_conv_3x3_mve_params *p, const int8_t *input, int32_t line, int32_t channels, int32_t group,
-                       int8_t *places, const int8_t *padding) {
+/* Transposes the four lines that the outputs of `line` need, for `channels` channels from `input` on; only the last `fresh` of them
+ * where the strip has the others, `fresh` lines further down. */
+static void make_strip(const tinyc_depthwise_conv_3x3_mve_params *p, const int8_t *input, int32_t line, int32_t fresh,
+                       int32_t channels, int32_t group, int8_t *places, const int8_t *padding) {
     const int32_t room = group / PLACE - p->pad_places;
+    const int32_t top = line * p->stride - p->pad_lines;
     transposition t;
     t.places = p->input_places < room ? p->input_places : room;
     t.strip = places + p->pad_places * PLACE;
+    for (int32_t i = 4 - fresh; i < 4; i++) {
+        const int inside = (uint32_t)(top + i) < (uint32_t)p->input_lines;
+        t.line[i] = inside ? input + (top + i) * p->input_line_step : padding;
+        t.step[i] = inside ? p->input_place_step : 0;
+    }
     for (int32_t left = channels; left > 0 && t.places > 0; left -= 16) {
-        for (int32_t i = 0; i < 4; i++) {
-            const int32_t source = line * p->stride - p->pad_lines + i;
-            const int inside = source >= 0 && source < p->input_lines;
-            t.line[i] = inside ? input + source * p->input_line_step : padding;
-            t.step[i] = inside ? p->input_place_step : 0;
-        }
         t.channels = left < 16 ? left : 16;
-        transpose(&t);
-        input += 16;
+        if (fresh == 4) {
+            transpose(&t);
+        } else if (fresh == 2) {
+            two_lines_on(&t);
+        } else {
+            one_line_on(&t);
+        }
         t.strip += group;
+        for (int32_t i = 4 - fresh; i < 4 && left > 16; i++) {
+            t.line[i] += t.step[i] != 0 ? 16 : 0;
+        }
     }
 }
 
@@ -339,20 +386,29 @@ TINYC_KERNEL void tinyc_depthwise_conv_3x3_s8_mve(const tinyc_depthwise_conv_3x3
     /* Places before and after the image stay as they are. */
     fill(places, (int32_t)(padding - places) + 16, p->input_zero_point);
     for (int32_t batch = 0; batch < p->batches; batch++) {
-        for (int32_t first = 0; first < p->output_lines; first += lines) {
-            /* A last odd line is computed together with the one before it. */
-            const int32_t line = first > p->output_lines - lines ? p->output_lines - lines : first;
-            s.stream = stream;
-            for (int32_t channel = 0; channel < p->channels; channel += p->pass_channels) {
-                s.channels = p->channels - channel < p->pass_channels ? p->channels - channel : p->pass_channels;
-                make_strip(p, input + channel, line, s.channels, group, places, padding);
-                s.output = output + line * p->output_line_step + channel;
-                if (p->stride == 1) {
-                    (p->ties != 0 ? stride_1 : stride_1_relu)(&s);
-                } else {
-                    (p->ties != 0 ? stride_2 : stride_2_relu)(&s);
+        /* With `kept` a pass goes through all lines before the next one: nothing is read twice. */
+        const int32_t together = p->kept != 0 ? p->pass_channels : p->channels;
+        for (int32_t begin = 0; begin < p->channels; begin += together) {
+            const int32_t end = p->channels - begin < together ? p->channels : begin + together;
+            int32_t fresh = 4;
+            for (int32_t first = 0; first < p->output_lines; first += lines) {
+                /* A last odd line is computed together with the one before it. */
+                const int32_t line = first > p->output_lines - lines ? p->output_lines - lines : first;
+                if (p->kept != 0 && first > 0) {
+                    fresh = line == first ? 2 : 1;
                 }
-                s.stream += 7 * s.channels;
+                s.stream = stream + 7 * begin;
+                for (int32_t channel = begin; channel < end; channel += p->pass_channels) {
+                    s.channels = end - channel < p->pass_channels ? end - channel : p->pass_channels;
+                    make_strip(p, input + channel, line, fresh, s.channels, group, places, padding);
+                    s.output = output + line * p->output_line_step + channel;
+                    if (p->stride == 1) {
+                        (p->ties != 0 ? stride_1 : stride_1_relu)(&s);
+                    } else {
+                        (p->ties != 0 ? stride_2 : stride_2_relu)(&s);
+                    }
+                    s.stream += 7 * s.channels;
+                }
             }
         }
         input += p->input_places * p->input_lines * p->channels;

@@ -276,7 +276,7 @@ static void lines(const tinyc_depthwise_conv_2d_lines_params *p, request *r, int
     const int32_t from_line = largest(top, 0);
     const int32_t end_line = smallest(top + (r->lines - 1) * p->stride + TAPS, p->input_lines);
     const int32_t end_place = smallest((p->output_places - 1) * p->stride + TAPS - p->pad_places, p->input_places);
-    const int32_t group = p->multiplier == 1 && ((p->input_depth | (int32_t)(uintptr_t)input) & 3) == 0 ? GROUP : 1;
+    const int32_t group = p->together == GROUP && ((uintptr_t)input & 3u) == 0u ? GROUP : 1;
     inside in;
     r->pitch = (r->lines - 1) * p->stride + TAPS;
     in.pitch = r->pitch;
