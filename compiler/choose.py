@@ -12,14 +12,15 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from .demand import Lives
 from .errors import ModelError
 from .graph import Graph, Layer
 from .lower import Run, assemble, computed, streamed
-from .memory import ALIGNMENT, MemoryMap, plan_memory
+from .memory import MemoryMap, plan_memory
 from .passes.order_operators import order_operators
+from .plan import EFFORT
 from .program import Binding, Program
 from .select import GOALS, Candidate, Goal, candidates, flash, smaller
 from .streaming.rows import can_stream
@@ -29,6 +30,10 @@ from .targets.cpus import Cpu
 
 #: Bytes of scratch that the kernels of a stream may take, tried in this order.
 SCRATCH = (64, 300, 600, 1200, 1 << 30)
+#: Kernels that are tried in place of one that needs memory at the end of the arena, the fastest first.
+ALTERNATIVES = 4
+#: The planner's effort for programs that are only compared.
+QUICK = 1
 #: The most rows per call that are tried.
 MOST_ROWS = 4
 
@@ -164,7 +169,7 @@ class _Search:
             best = min(self._others(chosen), key=self._rank, default=chosen)
             if self._rank(best) >= self._rank(chosen):
                 return chosen
-            chosen = best
+            chosen = self._planned(self._candidates_of(best))
 
     def lighter(self, chosen: Chosen) -> Chosen:
         """`chosen` with kernels that take less flash and no more memory, if the goal has instructions left for that."""
@@ -182,17 +187,17 @@ class _Search:
         return self.goal.rank(chosen.instructions, chosen.flash, chosen.memory.size)
 
     def _others(self, chosen: Chosen) -> Iterator[Chosen]:
-        """Programs with another kernel in one step that has memory at the end of the arena."""
+        """Programs with another kernel in one step that has memory at the end of the arena, or that moves it there by its lead."""
         memory = chosen.memory
-        last = memory.size - ALIGNMENT
-        high = [b for b in memory.buffers if memory.arena.offsets[b.id] + b.size > last]
         now = self._candidates_of(chosen)
-        steps = {step for buffer in high for step in range(buffer.first, buffer.last + 1)} & set(range(len(now)))
-        for step in sorted(steps):
-            for candidate in self.options[step]:
-                total = chosen.instructions - now[step].instructions + candidate.instructions
-                if candidate.binding.scratch != now[step].binding.scratch and total <= self.goal.slack * self.fastest:
-                    yield self._planned([*now[:step], candidate, *now[step + 1 :]])
+        steps = {step for buffer in memory.topmost for step in range(buffer.first, buffer.last + 1)}
+        if memory.size > max(self.lives.of_step(n, used.binding) for n, used in enumerate(now)):
+            steps |= {memory.buffers[overlap.input].last for overlap in memory.overlaps if overlap.lead > 0}
+        for step in sorted(steps & set(range(len(now)))):
+            spare = self.goal.slack * self.fastest - chosen.instructions + now[step].instructions
+            less = (c for c in self.options[step] if _may_take_less(c.binding, now[step].binding))
+            for candidate in islice((c for c in less if c.instructions <= spare), ALTERNATIVES):
+                yield self._planned([*now[:step], candidate, *now[step + 1 :]], effort=QUICK)
 
     def _candidates_of(self, chosen: Chosen) -> list[Candidate]:
         return [
@@ -212,9 +217,9 @@ class _Search:
         bound = max(most, self.goal.slack * self.fastest) if self.goal.trades_flash == "first" else most
         return smaller(options, bound, self.flash_limit, self.goal.rate)
 
-    def _planned(self, chosen: Sequence[Candidate]) -> Chosen:
+    def _planned(self, chosen: Sequence[Candidate], effort: int = EFFORT) -> Chosen:
         program = assemble(self.graph, self.cpu, chosen)
-        return Chosen(program, plan_memory(program), sum(c.instructions for c in chosen), flash(chosen))
+        return Chosen(program, plan_memory(program, effort=effort), sum(c.instructions for c in chosen), flash(chosen))
 
     # With streams
 
@@ -377,6 +382,12 @@ class _Search:
         kernels = [row for option in path for row in option.kernels]
         size = sum({function: code for function, code, _ in kernels}.values()) + sum(tables for *_, tables in kernels)
         return Chosen(program, plan_memory(program), sum(option.instructions for option in path), size)
+
+
+def _may_take_less(binding: Binding, than: Binding) -> bool:
+    """Whether a plan may be smaller with `binding`: less scratch, a smaller distance, or a distance that is not fixed."""
+    nearer = any(lead < than.overlap.get(position, lead + 1) for position, lead in binding.overlap.items())
+    return binding.scratch < than.scratch or nearer or bool({*than.in_place} ^ {*binding.in_place})
 
 
 def _takes_no_more(binding: Binding, than: Binding) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .graph import short_name
-from .plan import Arena, Buffer, Overlap, allocate, check
+from .plan import EFFORT, Arena, Buffer, Overlap, allocate, check
 from .program import Program, Step
 from .streaming.rows import height, row_bytes
 from .streaming.schedule import moving
@@ -25,7 +26,6 @@ class MemoryMap:
 
     Attributes:
         arena: offsets and certificate for all buffers, tensors and scratch.
-        activations: arena size of the tensors alone, without scratch, in bytes.
         tensors: storage tensor index → buffer id, for every non-constant tensor.
         scratch: step index → buffer id.
         states: step index → buffer id, for steps whose calls share memory; FED → where an inference stands that is fed by rows.
@@ -35,7 +35,6 @@ class MemoryMap:
     """
 
     arena: Arena
-    activations: Arena
     tensors: Mapping[int, int]
     scratch: Mapping[int, int]
     buffers: tuple[Buffer, ...]
@@ -47,6 +46,20 @@ class MemoryMap:
     def size(self) -> int:
         """Bytes of the arena; at least one alignment unit, since C has no empty arrays."""
         return max(self.arena.size, ALIGNMENT)
+
+    @cached_property
+    def activations(self) -> Arena:
+        """The plan of the tensors alone, without scratch."""
+        apart = {*self.scratch.values(), *self.states.values()}
+        return allocate(
+            [buffer for buffer in self.buffers if buffer.id not in apart], ALIGNMENT, overlaps=self.overlaps
+        )
+
+    @property
+    def topmost(self) -> list[Buffer]:
+        """The buffers that reach to the end of the arena."""
+        last = self.arena.size - ALIGNMENT
+        return [buffer for buffer in self.buffers if self.arena.offsets[buffer.id] + buffer.size > last]
 
     def offset(self, tensor: int) -> int:
         return self.arena.offsets[self.tensors[tensor]]
@@ -77,35 +90,36 @@ def separable_inputs(program: Program) -> tuple[int, ...]:
     return tuple(found)
 
 
-def plan_memory(program: Program, outside: tuple[int, ...] = ()) -> MemoryMap:
+def plan_memory(program: Program, outside: tuple[int, ...] = (), effort: int = EFFORT) -> MemoryMap:
     """Places all tensors and scratch of `program`. Inputs live from the start, outputs to the end.
 
     Inputs that are `outside` (of `separable_inputs`) are not in the arena. The steps of a stream are one step for the plan, the
-    last one: everything that they use lives through all of it.
+    last one: everything that they use lives through all of it. `effort` is the planner's.
     """
-    found = _planned(program, frozenset(), outside)
+    found = _planned(program, frozenset(), outside, effort)
     apart: frozenset[int] = frozenset()
     for step in program.steps:
-        # Working in place fixes the distance of two tensors, which may be in the way of others.
+        # Working in place fixes the distance of two tensors, which may be in the way of those that end the arena.
         if found.size <= found.arena.lower_bound or not step.binding.in_place:
             continue
-        other = _planned(program, apart | {step.index}, outside)
+        own = found.buffers[found.tensors[step.layer.node.outputs[0]]]
+        if not any(buffer.first <= own.last and own.first <= buffer.last for buffer in found.topmost):
+            continue
+        other = _planned(program, apart | {step.index}, outside, effort)
         if other.size < found.size:
             found, apart = other, apart | {step.index}
     return found
 
 
-def _planned(program: Program, apart: frozenset[int], outside: tuple[int, ...]) -> MemoryMap:
+def _planned(program: Program, apart: frozenset[int], outside: tuple[int, ...], effort: int) -> MemoryMap:
     """The plan in which the steps of `apart` do not work in place."""
     plan = _Plan(program, apart, outside)
     overlaps = tuple(plan.overlaps())
-    tensors = len(plan.buffers)
     scratch, states = plan.add_scratch()
-    arena = allocate(plan.buffers, ALIGNMENT, overlaps=overlaps)
+    arena = allocate(plan.buffers, ALIGNMENT, effort, overlaps)
     check(arena, plan.buffers, overlaps)
-    activations = allocate(plan.buffers[:tensors], ALIGNMENT, overlaps=overlaps) if scratch or states else arena
     ids = {tensor: plan.ids[root] for tensor, root in plan.homes.items()}
-    return MemoryMap(arena, activations, ids, scratch, tuple(plan.buffers), overlaps, states, outside)
+    return MemoryMap(arena, ids, scratch, tuple(plan.buffers), overlaps, states, outside)
 
 
 class _Plan:

@@ -117,7 +117,7 @@ def together(cases: Sequence[Place], cpu: Cpu) -> tuple[Program, MemoryMap]:
         buffers.append(Buffer(len(buffers), steps[step].binding.scratch, step, step))
     arena = Arena(top, ALIGNMENT, found, top, False, 0, (), "by the test")
     program = Program(graph, cpu, tuple(steps), {i: i for i in offsets})
-    return program, MemoryMap(arena, arena, ids, rooms, tuple(buffers))
+    return program, MemoryMap(arena, ids, rooms, tuple(buffers))
 
 
 def run(cases: Sequence[Place], cpu: Cpu, random: np.random.Generator) -> list[bool]:
