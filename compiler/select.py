@@ -88,7 +88,7 @@ def _size(instructions: float, flash: int, arena: int) -> Rank:
 GOALS: Mapping[str, Goal] = {
     "speed": Goal(1.03, trades_flash="never", rate=0.0, tables=float("inf"), streams=False, rank=_speed),
     "balanced": Goal(1.04, trades_flash="last", rate=0.5, tables=3.0, streams=False, rank=_ram),
-    "ram": Goal(1.20, trades_flash="never", rate=0.0, tables=3.0, streams=True, rank=_ram),
+    "ram": Goal(1.08, trades_flash="never", rate=0.0, tables=3.0, streams=True, rank=_ram),
     "size": Goal(2.1, trades_flash="first", rate=0.05, tables=3.0, streams=False, rank=_size),
 }
 

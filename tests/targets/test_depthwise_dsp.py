@@ -478,8 +478,9 @@ def test_long_shifts_are_searched_and_proved() -> None:
         (depthwise((6, 6, 128)), DIRECT_PAIRS),
         (depthwise((3, 5, 64)), DIRECT_PAIRS),
         (depthwise((12, 12, 16), (5, 5)), ANY),
-        (depthwise((3, 200, 16)), PAIRS_RELU_3X3),
-        (depthwise((200, 200, 4)), ANY),
+        (depthwise((8, 130, 16)), PAIRS_RELU_3X3),
+        (depthwise((3, 200, 16)), DIRECT_PAIRS),
+        (depthwise((200, 200, 4), activation="NONE", zero_points=(0, -127)), ANY),
     ],
 )
 def test_cheapest(graph: Graph, function: str) -> None:
