@@ -191,7 +191,7 @@ class _Search:
         memory = chosen.memory
         now = self._candidates_of(chosen)
         steps = {step for buffer in memory.topmost for step in range(buffer.first, buffer.last + 1)}
-        if memory.size > max(self.lives.of_step(n, used.binding) for n, used in enumerate(now)):
+        if memory.size > max((self.lives.of_step(n, used.binding) for n, used in enumerate(now)), default=0):
             steps |= {memory.buffers[overlap.input].last for overlap in memory.overlaps if overlap.lead > 0}
         for step in sorted(steps & set(range(len(now)))):
             spare = self.goal.slack * self.fastest - chosen.instructions + now[step].instructions

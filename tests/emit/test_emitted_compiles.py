@@ -97,6 +97,8 @@ def test_all_headers_in_one_cplusplus_file(models: list[Path], standard: str, tm
 @needs_gcc
 def test_a_header_stands_alone(models: list[Path]) -> None:
     headers = [path for folder in models[:6] for path in (folder / f"{folder.name}.h", *folder.glob("tinyc_*.h"))]
+    # Those of an instruction set stop with the flag that they need.
+    headers = [path for path in headers if "#if !defined(__ARM_FEATURE" not in path.read_text()]
     for header in {path.name: path for path in headers}.values():
         run(["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", header.parent, "-x", "c", header])
 

@@ -203,7 +203,7 @@ def check_drawn(images: Mapping[str, Image], function: str, graph: Graph, number
     checked[function] = checked.get(function, 0) + 1
     for layout, offered in enumerate(kernels(function)):
         if offered.applies(layer):
-            for in_place in (False, True)[: 1 + len(offered.bind(layer).overlap)]:
+            for in_place in (False, True)[: 1 + len(offered.bind(layer).in_place)]:
                 want, got, _ = call_kernel(images[function], function, graph, number, start, in_place, layout)
                 assert_same_bytes(want, got, f"{function} layout {layout} in place: {in_place}")
 
@@ -412,13 +412,13 @@ def test_records_take_20_bytes_per_channel() -> None:
 
 
 def test_works_in_place_where_shapes_are_equal() -> None:
-    assert kernel(RELU_3X3).bind(next(depthwise((8, 8, 16)).layers())).overlap == {0: 0}
+    assert kernel(RELU_3X3).bind(next(depthwise((8, 8, 16)).layers())).in_place == (0,)
     for graph in (
         depthwise((8, 8, 16), padding="VALID"),
         depthwise((8, 8, 16), stride=(2, 2)),
         depthwise((8, 8, 4), multiplier=2),
     ):
-        assert kernel(RELU_3X3).bind(next(graph.layers())).overlap == {}
+        assert kernel(RELU_3X3).bind(next(graph.layers())).in_place == ()
 
 
 # Requantization

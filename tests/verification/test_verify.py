@@ -156,7 +156,9 @@ def test_a_wrong_weight_is_located(project: Path, engine: str, layers: bool) -> 
     weights.reshape(-1)[at] = new = 127
     text = (project / "kws.c").read_text()
     table = re.search(
-        r"static const int8_t kws_layer4_filter\[\d+\] = \{(.*?)\};|kws_4_filter\[\d+\] = \{(.*?)\};", text, re.DOTALL
+        r"static const int8_t kws_layer4_filter\[\d+\][^=]*= \{(.*?)\};|kws_4_filter\[\d+\][^=]*= \{(.*?)\};",
+        text,
+        re.DOTALL,
     )
     assert table is not None, [line for line in text.splitlines() if line.startswith("static const int8_t")]
     group = 1 if table[1] is not None else 2
