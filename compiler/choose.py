@@ -11,12 +11,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice, pairwise
 
 from .demand import Lives
 from .errors import ModelError
-from .graph import Graph, Layer
+from .graph import Graph
 from .lower import Run, assemble, computed, streamed
 from .memory import MemoryMap, plan_memory
 from .passes.order_operators import order_operators
@@ -140,6 +139,7 @@ class _Search:
         self.runs: list[_Option] = []
         self.paths: dict[int, list[_Option] | None] = {}
         self.known: dict[tuple[int, tuple[int, ...]], list[_Option]] = {}
+        self.slabs: dict[tuple[int, int], tuple[Slabs, ...]] = {}
         self.fed: int | None = None
 
     # Without streams
@@ -339,9 +339,14 @@ class _Search:
         need = self.lives.of_stream(stream, max(slabs.scratch for slabs in run.slabs), states)
         return _Option(run.first, run.last, run, need, sum(slabs.instructions for slabs in run.slabs))
 
+    def _choices(self, layer: int, chunk: int) -> tuple[Slabs, ...]:
+        if (layer, chunk) not in self.slabs:
+            self.slabs[layer, chunk] = choices(self.layers[layer], chunk, self.cpu)
+        return self.slabs[layer, chunk]
+
     def _slabs(self, layer: int, chunk: int, scratch: int) -> Slabs:
         """The fastest kernel for some rows of a layer within so much scratch, else the one with the least."""
-        found = self.goal.allowed(self.layers[layer], _choices(self.layers[layer], chunk, self.cpu))
+        found = self.goal.allowed(self.layers[layer], self._choices(layer, chunk))
         within = [slabs for slabs in found if slabs.scratch <= scratch]
         return within[0] if within else min(found, key=lambda slabs: slabs.scratch)
 
@@ -400,11 +405,6 @@ def _takes_no_more(binding: Binding, than: Binding) -> bool:
 TRIES = 4
 #: Numbers of bytes tried between two needs.
 HALVINGS = 6
-
-
-@cache
-def _choices(layer: Layer, chunk: int, cpu: Cpu) -> tuple[Slabs, ...]:
-    return choices(layer, chunk, cpu)
 
 
 def _cheapest(plain: Sequence[Sequence[_Option]], runs: Sequence[_Option], limit: int) -> list[_Option] | None:

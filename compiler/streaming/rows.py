@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 from ..graph import Layer, Tensor
 from ..ops import _convolution, _pool
@@ -34,7 +34,7 @@ def row_bytes(tensor: Tensor) -> int:
     return tensor.bytes // height(tensor)
 
 
-@cache
+@lru_cache(maxsize=1 << 9)
 def streamed_inputs(layer: Layer) -> tuple[int, ...]:
     """Positions of the inputs that are read row by row."""
     if layer.op in WINDOWED:
@@ -42,7 +42,7 @@ def streamed_inputs(layer: Layer) -> tuple[int, ...]:
     return tuple(position for position, tensor in enumerate(layer.inputs) if tensor is not None and not tensor.constant)
 
 
-@cache
+@lru_cache(maxsize=1 << 9)
 def can_stream(layer: Layer) -> bool:
     """Whether rows of the output can be computed from rows of the inputs, one image at a time."""
     images = [*(layer.input(position) for position in streamed_inputs(layer)), *layer.outputs]
@@ -54,7 +54,7 @@ def can_stream(layer: Layer) -> bool:
     return layer.op in WINDOWED and all(tensor is None or tensor.constant for tensor in layer.inputs[1:])
 
 
-@cache
+@lru_cache(maxsize=1 << 9)
 def _window(layer: Layer) -> tuple[int, int, int]:
     """(rows that a window spans, rows from one window to the next, rows of padding before the image)."""
     if layer.op in ("CONV_2D", "DEPTHWISE_CONV_2D"):
@@ -66,7 +66,7 @@ def _window(layer: Layer) -> tuple[int, int, int]:
     return 1, 1, 0
 
 
-@cache
+@lru_cache(maxsize=1 << 15)
 def needed(layer: Layer, rows: Rows) -> Rows:
     """The rows of each streamed input that `rows` of the output are computed from."""
     span, stride, pad = _window(layer)

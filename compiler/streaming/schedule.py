@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from ..graph import Layer
 from ..ops._pool import axes
@@ -82,7 +82,7 @@ class Schedule:
         return tensor
 
 
-@cache
+@lru_cache(maxsize=1 << 9)
 def accumulates(layer: Layer) -> bool:
     """Whether the layer is the mean of a whole image, which needs no row of it twice."""
     if layer.op != "AVERAGE_POOL_2D" or not can_stream(layer):
@@ -246,7 +246,7 @@ class _Simulation:
         return row - self.base.get(home, 0) if home != self.output else row
 
 
-@cache
+@lru_cache(maxsize=1 << 10)
 def schedule(
     layers: tuple[Layer, ...], chunks: tuple[int, ...], in_place: tuple[tuple[int, ...], ...], fed: int | None = None
 ) -> Schedule:
