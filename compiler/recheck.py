@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, reference
-from .alternate import HEADER, Part, naming, turns, verify_in_turn
 from .boards import load_board
 from .choose import choose
 from .emit import emit
@@ -28,6 +27,7 @@ from .select import candidates
 from .streaming.slabs import choices
 from .targets.cpus import Cpu, find_cpu
 from .verification import EngineResult, choose_engines, verify
+from .verification.alternate import HEADER, Part, naming, turns, verify_in_turn
 from .verification.renode import verify_in_renode
 from .verification.vectors import make_inputs
 

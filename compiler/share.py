@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import __version__
-from .alternate import HEADER, Part, merged, naming, turns, verify_in_turn
 from .boards import Board, load_board
 from .errors import DoesNotFitError, UsageError
 from .lower import OPTIMIZE
@@ -23,6 +22,7 @@ from .report.totals import TotalReport
 from .targets.cpus import Cpu, find_cpu
 from .toolchains import compile_objects
 from .verification import EngineResult, choose_engines
+from .verification.alternate import HEADER, Part, merged, naming, turns, verify_in_turn
 
 #: The folder of the models' own reports, each in a folder of the model's name.
 REPORTS = "reports"

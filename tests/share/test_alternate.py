@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tinyc.alternate import Part, turns, verify_in_turn
 from tinyc.errors import MismatchError, UsageError
 from tinyc.pipeline import Options
 from tinyc.projects import Firmware, Model
 from tinyc.share import Together, compile_models
 from tinyc.targets.cpus import find_cpu
 from tinyc.verification import EngineResult
+from tinyc.verification.alternate import Part, turns, verify_in_turn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = [ROOT / "examples" / name / f"{name}.tflite" for name in ("kws", "sine")]

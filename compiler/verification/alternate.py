@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import __version__, reference
-from .emit import Port, environment, ports
-from .emulators import Run, find_emulator, proves
-from .errors import DoesNotFitError, MismatchError, TinycError
-from .graph import Array
-from .program import Program
-from .targets.cpus import Cpu, find_cpu
-from .toolchains import Image, build_image
-from .verification import GUARD, TIMEOUT, EngineResult, entry_of
-from .verification.vectors import make_inputs
+from .. import __version__, reference
+from ..emit import Port, environment, ports
+from ..emulators import Run, find_emulator, proves
+from ..errors import DoesNotFitError, MismatchError, TinycError
+from ..graph import Array
+from ..program import Program
+from ..targets.cpus import Cpu, find_cpu
+from ..toolchains import Image, build_image
+from . import GUARD, TIMEOUT, EngineResult, entry_of
+from .vectors import make_inputs
 
 #: The header of the memory that several models share.
 HEADER = "models.h"
