@@ -2,7 +2,7 @@
 #include "tinyc_kernels.h"
 
 #include "tinyc_dsp.h"
-#include "tinyc_fixed_point.h"
+#include "tinyc_pool_rows.h"
 
 /* Adds four channels of all pixels to their sums, in 6 instructions per pixel. */
 static inline void add_four(const int8_t *input, int32_t pixels, int32_t depth, int32_t *sums) {
@@ -30,20 +30,9 @@ TINYC_KERNEL void tinyc_average_pool_rows_s8_dsp(const tinyc_average_pool_rows_p
                                                  void *state) {
     int32_t *const sums = state;
     const int32_t depth = params->depth;
-    if (params->first != 0) {
-        for (int32_t c = 0; c < depth; c++) {
-            sums[c] = 0;
-        }
-    }
+    tinyc_pool_rows_begin(params, sums);
     for (int32_t c = 0; c < depth; c += 4) {
         add_four(input + c, params->pixels, depth, sums + c);
     }
-    if (params->last != 0) {
-        const int32_t count = params->count;
-        for (int32_t c = 0; c < depth; c++) {
-            const int32_t sum = sums[c];
-            const int32_t mean = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-            output[c] = (int8_t)tinyc_clamp(mean, params->activation_min, params->activation_max);
-        }
-    }
+    tinyc_pool_rows_end(params, sums, output);
 }
