@@ -13,24 +13,69 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..accelerators.edgetpu.reader import is_edgetpu
+from ..errors import UsageError
 from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
+from ..report import edgetpu
 from ._help import HELP
 from .build import output_console
 
 
 @click.command("inspect", context_settings=HELP)
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--original",
+    type=click.Path(path_type=Path),
+    help="The model that MODEL, a *_edgetpu.tflite, was compiled from: shows what of it is on the Edge TPU and whether "
+    "its weights are there.",
+)
+@click.option(
+    "--for",
+    "accelerator",
+    type=click.Choice(["edgetpu"]),
+    help="What to expect before MODEL is compiled for this accelerator by its vendor's compiler.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def command(model: Path, as_json: bool) -> None:
-    """Operators, shapes, quantization, MACs and weights of MODEL, and what keeps tinyc from taking it."""
+def command(model: Path, original: Path | None, accelerator: str | None, as_json: bool) -> None:
+    """Operators, shapes, quantization, MACs and weights of MODEL, and what keeps tinyc from taking it.
+
+    Of a model compiled for the Edge TPU also what is in its program.
+    """
     graph = load(model)
+    _check_options(graph, original, accelerator)
     facts = describe(graph)
+    if edgetpu.has_edgetpu(graph):
+        source = load(original) if original else None
+        if source is not None and edgetpu.has_edgetpu(source):
+            raise UsageError(f"--original {original}", "a compiled model", expected="the model before compilation")
+        facts["edgetpu"] = edgetpu.describe(graph, source)
+        facts["supported"] &= not any(part["rejected"] for part in facts["edgetpu"]["parts"])
+    if accelerator:
+        facts["lint"] = edgetpu.describe_lint(graph)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
         _print(facts, output_console())
+
+
+def _check_options(graph: Graph, original: Path | None, accelerator: str | None) -> None:
+    compiled = edgetpu.has_edgetpu(graph)
+    if original and not compiled:
+        raise UsageError(
+            "--original",
+            f"{graph.source.file_name} is not compiled for the Edge TPU",
+            expected="a *_edgetpu.tflite as MODEL",
+            hint="leave --original out, or swap the two files",
+        )
+    if accelerator and compiled:
+        raise UsageError(
+            "--for edgetpu",
+            f"{graph.source.file_name} is compiled already",
+            expected="a model before compilation",
+            hint="leave --for out to see what is in it",
+        )
 
 
 def describe(graph: Graph) -> dict[str, Any]:
@@ -66,7 +111,8 @@ def _tensor(tensor: Tensor, name: str) -> dict[str, Any]:
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
-    found = problems(layer)
+    # Whether tinyc takes the program of an Edge TPU operator is in the Edge TPU part of the report.
+    found = [] if is_edgetpu(layer.node) else problems(layer)
     op = all_ops().get(layer.op)
     output = layer.outputs[0] if layer.outputs else None
     return {
@@ -118,11 +164,21 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     console.print(
         f"{len(facts['layers'])} operators, {facts['macs']:,} MACs, {facts['weights']:,} bytes of weights and other constants"
     )
+    if "edgetpu" in facts:
+        edgetpu.show(facts["edgetpu"], console)
+    if "lint" in facts:
+        edgetpu.show_lint(facts["lint"], console)
+    else:
+        _print_verdict(facts, console)
+
+
+def _print_verdict(facts: dict[str, Any], console: Console) -> None:
     blocked = [layer for layer in facts["layers"] if layer["problems"]]
-    if not blocked:
+    rejected = [part for part in facts.get("edgetpu", {}).get("parts", []) if part["rejected"]]
+    if not blocked and not rejected:
         console.print("[green]tinyc takes this model[/]")
         return
-    console.print(f"[red]tinyc does not take this model: {len(blocked)} operators block it[/]")
+    console.print(f"[red]tinyc does not take this model: {len(blocked) + len(rejected)} operators block it[/]")
     for layer in blocked:
         for problem in layer["problems"]:
             console.print(

@@ -215,6 +215,13 @@ class Table:
         position = self._find(field, 4)
         return None if position is None else self.reader.vector(position, 1, self._where(field))
 
+    def spans(self, name: str) -> Iterator[tuple[int, int]]:
+        """Start and size of every string of a vector of strings, which are not read."""
+        field = self._field(name)
+        start, count = self._tables(field)
+        for position in range(start, start + 4 * count, 4):
+            yield self.reader.vector(position, 1, self._where(field))
+
     def table(self, name: str) -> Table | None:
         """A sub-table, None when absent."""
         field = self._field(name)

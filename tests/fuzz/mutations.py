@@ -3,15 +3,26 @@
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tinyc.importers.schema import BUILTIN_OPTIONS, SCALARS, TABLES
+from tinyc.importers.schema import BUILTIN_OPTIONS, SCALARS, TABLES, Field
 
 SPECIAL = (
     *(0, 1, 2, 3, 4, 7, 8, 127, 128, 255, 256, 32767, 65535, 65536),
     *(1 << 20, 1 << 24, 1 << 30, (1 << 31) - 1, 1 << 31, 0x7FFF_FFF0, 0xFFFF_FFF0, 0xFFFF_FFFE, 0xFFFF_FFFF),
 )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables, and for each field that says what a union holds, the names of its values."""
+
+    tables: Mapping[str, Mapping[str, Field]]
+    unions: Mapping[str, Sequence[str]]
+
+
+TFLITE = Schema(TABLES, {"builtin_options_type": BUILTIN_OPTIONS})
 
 
 @dataclass
@@ -30,16 +41,16 @@ class Structure:
         return [*self.tables, *self.vtable_entries, *self.offsets, *self.lengths, *(start for start, _ in self.scalars)]
 
 
-def structure(data: bytes) -> Structure:
-    """Walk an intact file along the schema."""
-    found = Structure(offsets=[0])
+def structure(data: bytes, schema: Schema = TFLITE, root: str = "Model", base: int = 0) -> Structure:
+    """Walk an intact flatbuffer, which begins at byte `base`, along its schema."""
+    found = Structure(offsets=[base])
     seen: set[tuple[str, int]] = set()
-    pending = [("Model", uint32(data, 0))]
+    pending = [(root, base + uint32(data, base))]
     while pending:
         type, table = pending.pop()
         if (type, table) not in seen:
             seen.add((type, table))
-            pending.extend(_fields(data, type, table, found))
+            pending.extend(_fields(data, schema, type, table, found))
     return found
 
 
@@ -47,14 +58,14 @@ def uint32(data: bytes, position: int) -> int:
     return int(struct.unpack_from("<I", data, position)[0])
 
 
-def _fields(data: bytes, type: str, table: int, found: Structure) -> list[tuple[str, int]]:
+def _fields(data: bytes, schema: Schema, type: str, table: int, found: Structure) -> list[tuple[str, int]]:
     """Note the fields of one table; the tables below it."""
     below = []
     vtable = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, vtable)[0]
     found.tables.append(table)
     found.vtable_entries += range(vtable, vtable + size, 2)
-    fields = {entry.slot: entry for entry in TABLES[type].values()}
+    fields = {entry.slot: entry for entry in schema.tables[type].values()}
     union = ""
     for slot in range((size - 4) // 2):
         relative = struct.unpack_from("<H", data, vtable + 4 + 2 * slot)[0]
@@ -64,27 +75,31 @@ def _fields(data: bytes, type: str, table: int, found: Structure) -> list[tuple[
         position = table + relative
         if entry.type in SCALARS:
             found.scalars.append((position, SCALARS[entry.type][1]))
-            if entry.name == "builtin_options_type":
-                union = BUILTIN_OPTIONS[data[position]]
+            if entry.name in schema.unions:
+                union = schema.unions[entry.name][data[position]]
             continue
         found.offsets.append(position)
         target = position + uint32(data, position)
         if entry.type == "union":
-            below += [(union, target)] if union else []
-        elif entry.type in TABLES:
+            below += [(union, target)] if union in schema.tables else []
+        elif entry.type in schema.tables:
             below.append((entry.type, target))
         else:
-            below += _vector(data, entry.element, target, found)
+            below += _vector(data, schema, entry.element, target, found)
     return below
 
 
-def _vector(data: bytes, element: str, start: int, found: Structure) -> list[tuple[str, int]]:
+def _vector(data: bytes, schema: Schema, element: str, start: int, found: Structure) -> list[tuple[str, int]]:
     found.lengths.append(start)
     count = uint32(data, start)
-    if element in TABLES:
+    if element in schema.tables or element == "string":
         positions = range(start + 4, start + 4 + 4 * count, 4)
         found.offsets += positions
-        return [(element, position + uint32(data, position)) for position in positions]
+        targets = [position + uint32(data, position) for position in positions]
+        if element == "string":
+            found.lengths += targets
+            return []
+        return [(element, target) for target in targets]
     size = SCALARS[element][1] if element else 1
     found.scalars += [(start + 4 + size * i, size) for i in range(min(count, 16))]
     return []
