@@ -97,7 +97,7 @@ def candidates(layer: Layer, cpu: Cpu) -> tuple[Candidate, ...]:
     """Every kernel of `cpu` that applies to `layer`, fastest first."""
     found = []
     for kernel in kernels_for(cpu).get(layer.op, ()):
-        if not kernel.partial and kernel.applies(layer):
+        if not kernel.partial and kernel.takes(layer):
             binding = kernel.bind(layer)
             found.append(Candidate(kernel, binding, kernel.cost(layer), table_bytes(layer, binding)))
     if not found:

@@ -70,6 +70,25 @@ typedef struct {
 void tinyc_fully_connected_s8(const tinyc_fully_connected_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                               int8_t *output);
 
+/* The same in int16, with offsets of 0 and activation_min, activation_max from -32768 to 32767. Sums have 64 bits.
+ * bias_bits is 64: bias holds int64_t or is NULL; multiplier m is 0 to 2^15 - 1, shift s -31 to 7, and x becomes x * m * 2^(s - 15),
+ *     rounded once, half up. Or it is 32: bias holds int32_t; m and s are as above, and x becomes requantize(x modulo 2^32, m, s). */
+void tinyc_fully_connected_s16(const tinyc_fully_connected_params *params, const int16_t *input, const int8_t *filter, const void *bias,
+                               int32_t bias_bits, int16_t *output);
+
+/* output[b][o] = clamp(sum_i input[b][i] * filter[o][i] + bias[o]) in float32, i in order, each product and sum rounded; clamp lets NaN
+ * pass. bias may be NULL (zeros). */
+typedef struct {
+    int32_t batches;       /* rows of input, >= 1 */
+    int32_t input_depth;   /* columns of input and filter, >= 1 */
+    int32_t output_depth;  /* rows of filter, >= 1 */
+    float activation_min;
+    float activation_max;
+} tinyc_fully_connected_f32_params;
+
+void tinyc_fully_connected_f32(const tinyc_fully_connected_f32_params *params, const float *input, const float *filter,
+                               const float *bias, float *output);
+
 /* FULLY_CONNECTED with filter zero point 0 for cores with the DSP extension, one row at a time. `widened` inputs of the row are copied to
  * scratch as halfwords: with n = widened rounded down to a multiple of 8, the first n and the last widened - n. Those between them, a
  * multiple of 4, are widened each time that they are used. `stream` is that of tinyc_conv_1x1_s8_dsp over k in this order: the inputs
@@ -126,6 +145,42 @@ void tinyc_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, c
                       int8_t *output);
 void tinyc_depthwise_conv_2d_s8(const tinyc_conv_2d_params *params, const int8_t *input, const int8_t *filter, const int32_t *bias,
                                 int8_t *output);
+
+/* The same in int16, with offsets of 0 and activation_min, activation_max from -32768 to 32767. Sums have 64 bits; bias, bias_bits,
+ * multipliers and shifts are those of tinyc_fully_connected_s16. */
+void tinyc_conv_2d_s16(const tinyc_conv_2d_params *params, const int16_t *input, const int8_t *filter, const void *bias,
+                       int32_t bias_bits, int16_t *output);
+void tinyc_depthwise_conv_2d_s16(const tinyc_conv_2d_params *params, const int16_t *input, const int8_t *filter, const void *bias,
+                                 int32_t bias_bits, int16_t *output);
+
+/* The same in float32: clamp(sum + bias[o]), taps in order of the filter's rows, columns and channels, each product and sum rounded;
+ * clamp lets NaN pass. Fields as above. */
+typedef struct {
+    int32_t batches;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t input_depth;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t filter_depth;
+    int32_t filters_per_group;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t output_depth;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t dilation_height;
+    int32_t dilation_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    float activation_min;
+    float activation_max;
+} tinyc_conv_2d_f32_params;
+
+void tinyc_conv_2d_f32(const tinyc_conv_2d_f32_params *params, const float *input, const float *filter, const float *bias,
+                       float *output);
+void tinyc_depthwise_conv_2d_f32(const tinyc_conv_2d_f32_params *params, const float *input, const float *filter, const float *bias,
+                                 float *output);
 
 /* CONV_2D with a 1x1 filter and stride 1, and FULLY_CONNECTED with its rows as pixels, for cores with the DSP extension.
  * `stream` is packed at build time (compiler/targets/cortex_m_dsp/_stream.py): per four output channels, the last padded with zeros,
@@ -802,6 +857,31 @@ typedef struct {
 
 void tinyc_average_pool_2d_s8(const tinyc_pool_2d_params *params, const int8_t *input, int8_t *output);
 
+/* The same in int16: activation_min, activation_max from -32768 to 32767; a window has at most 65535 pixels inside. */
+void tinyc_average_pool_2d_s16(const tinyc_pool_2d_params *params, const int16_t *input, int16_t *output);
+void tinyc_max_pool_2d_s16(const tinyc_pool_2d_params *params, const int16_t *input, int16_t *output);
+
+/* The same in float32: pixels are added in order of the window's rows and columns, each sum rounded; NaN is never the maximum. */
+typedef struct {
+    int32_t batches;
+    int32_t depth;
+    int32_t input_height;
+    int32_t input_width;
+    int32_t output_height;
+    int32_t output_width;
+    int32_t filter_height;
+    int32_t filter_width;
+    int32_t stride_height;
+    int32_t stride_width;
+    int32_t pad_height;
+    int32_t pad_width;
+    float activation_min;
+    float activation_max;
+} tinyc_pool_2d_f32_params;
+
+void tinyc_average_pool_2d_f32(const tinyc_pool_2d_f32_params *params, const float *input, float *output);
+void tinyc_max_pool_2d_f32(const tinyc_pool_2d_f32_params *params, const float *input, float *output);
+
 /* The mean of a whole image whose rows come in several calls, in order: each adds its pixels to the sums in `state`, one int32_t per
  * channel, which must keep its content from the first call to the last. */
 typedef struct {
@@ -848,6 +928,21 @@ typedef struct {
 } tinyc_mean_params;
 
 void tinyc_mean_s8(const tinyc_mean_params *params, const int8_t *input, int8_t *output);
+
+/* The same for int16, whose zero points are 0; outer_count * inner_count is at most 65535, and the shift at most 15. In place. */
+void tinyc_mean_s16(const tinyc_mean_params *params, const int16_t *input, int16_t *output);
+
+/* output[o][m][i] = (sum over j, then k, of input[o][j][m][k][i]) / (outer_count * inner_count) in float32, values added one by one to 0.
+ * In place. */
+typedef struct {
+    int32_t outer;
+    int32_t outer_count;
+    int32_t middle;
+    int32_t inner_count;
+    int32_t inner;
+} tinyc_mean_f32_params;
+
+void tinyc_mean_f32(const tinyc_mean_f32_params *params, const float *input, float *output);
 
 /* ---- ADD, SUB, MUL ------------------------------------------------------------------------------------------------- */
 
@@ -924,10 +1019,107 @@ typedef struct {
 
 void tinyc_mul_s8(const tinyc_mul_params *params, const int8_t *input1, const int8_t *input2, int8_t *output);
 
+/* tinyc_add_s8 with 2^15 in place of 2^20, and all zero points 0. In place: output may be the same memory as an input that does not
+ * repeat. */
+typedef struct {
+    int32_t rank;           /* dimensions of the broadcast, 1 to 6 */
+    const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
+    int32_t input1_multiplier;
+    int32_t input1_right_shift; /* 0 to 31 */
+    int32_t input2_multiplier;
+    int32_t input2_right_shift;
+    int32_t input2_sign;    /* 1: ADD, -1: SUB */
+    int32_t output_multiplier;
+    int32_t output_right_shift;
+    int32_t activation_min; /* -32768 to 32767 */
+    int32_t activation_max;
+} tinyc_add_s16_params;
+
+void tinyc_add_s16(const tinyc_add_s16_params *params, const int16_t *input1, const int16_t *input2, int16_t *output);
+
+/* output[i] = clamp(requantize(input1[i] * input2[i], multiplier, -right_shift)). In place as above. */
+typedef struct {
+    int32_t rank;           /* dimensions of the broadcast, 1 to 6 */
+    const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
+    int32_t multiplier;
+    int32_t right_shift;    /* 0 to 31 */
+    int32_t activation_min; /* -32768 to 32767 */
+    int32_t activation_max;
+} tinyc_mul_s16_params;
+
+void tinyc_mul_s16(const tinyc_mul_s16_params *params, const int16_t *input1, const int16_t *input2, int16_t *output);
+
+/* float32: output[i] = min(max(input1[i] + input2_sign * input2[i], activation_min), activation_max); NaN stays. In place as above. */
+typedef struct {
+    int32_t rank;           /* dimensions of the broadcast, 1 to 6 */
+    const int32_t *shape;   /* see tinyc_broadcast.h; all extents >= 1 */
+    float input2_sign;      /* 1: ADD, -1: SUB */
+    float activation_min;
+    float activation_max;
+} tinyc_add_f32_params;
+
+void tinyc_add_f32(const tinyc_add_f32_params *params, const float *input1, const float *input2, float *output);
+
+/* The same for input1[i] * input2[i]. */
+typedef struct {
+    int32_t rank;
+    const int32_t *shape;
+    float activation_min;
+    float activation_max;
+} tinyc_mul_f32_params;
+
+void tinyc_mul_f32(const tinyc_mul_f32_params *params, const float *input1, const float *input2, float *output);
+
 /* ---- RELU, RELU6, LOGISTIC, TANH, QUANTIZE between 8-bit types -------------------------------------------------------- */
 
 /* output[i] = table[input[i]], i < size, all as bytes. The table has 256 entries. In place: output may be the input. */
 void tinyc_lookup_x8(const uint8_t *table, const void *input, void *output, uint32_t size);
+
+/* ---- RELU, RELU6, QUANTIZE with int16 --------------------------------------------------------------------------------- */
+
+/* output[i] = clamp(output_offset + requantize(input[i] + input_offset, multiplier, shift), least, most), i < size. The offset of an int16
+ * side is 0, and an int16 input's shift at most 15. In place: output may be the input, but for tinyc_requantize_s8_s16. */
+typedef struct {
+    uint32_t size;
+    int32_t input_offset;  /* -input zero point */
+    int32_t output_offset; /* output zero point */
+    int32_t multiplier;
+    int32_t shift;
+    int32_t least;
+    int32_t most;
+} tinyc_requantize_params;
+
+void tinyc_requantize_s16(const tinyc_requantize_params *params, const int16_t *input, int16_t *output);
+void tinyc_requantize_s16_s8(const tinyc_requantize_params *params, const int16_t *input, int8_t *output);
+void tinyc_requantize_s8_s16(const tinyc_requantize_params *params, const int8_t *input, int16_t *output);
+
+/* ---- RELU, RELU6 in float32 ------------------------------------------------------------------------------------------- */
+
+/* output[i] = min(max(input[i], 0), most), i < size; NaN stays. In place. */
+typedef struct {
+    uint32_t size;
+    float most; /* infinity: no bound */
+} tinyc_relu_f32_params;
+
+void tinyc_relu_f32(const tinyc_relu_f32_params *params, const float *input, float *output);
+
+/* ---- LOGISTIC, TANH with int16 and float32 ---------------------------------------------------------------------------- */
+
+/* With a = (input[i] * multiplier + 2^(shift - 1)) >> shift, the input in units of 1 / (3 * 4096): 2^15 times logistic or tanh of it, by
+ * TFLite's table of 256 entries and linear interpolation. In place. */
+typedef struct {
+    uint32_t size;
+    int32_t multiplier; /* 1 to 32767 */
+    int32_t shift;      /* 0 to 31 */
+    int32_t tanh;       /* 0: LOGISTIC, 1: TANH */
+} tinyc_sigmoid_s16_params;
+
+void tinyc_sigmoid_s16(const tinyc_sigmoid_s16_params *params, const int16_t *input, int16_t *output);
+
+/* float32, i < size. They have their own exp (tinyc_exp.h), the same on every target, so results differ from TFLite Micro's with some C
+ * library by a few units in the last place. As there, logistic is 1 above 16.6 and exp(x) below -9. In place. */
+void tinyc_logistic_f32(const float *input, float *output, uint32_t size);
+void tinyc_tanh_f32(const float *input, float *output, uint32_t size);
 
 /* ---- SOFTMAX -------------------------------------------------------------------------------------------------------- */
 
@@ -943,6 +1135,27 @@ typedef struct {
 
 void tinyc_softmax_s8(const tinyc_softmax_params *params, const int8_t *input, int8_t *output);
 
+/* int16, by two tables as TFLite Micro: for each row, output[i] = 2^15 * exp(x[i]) / sum_j exp(x[j]), at most 32767. In place. */
+typedef struct {
+    int32_t rows;                /* >= 1 */
+    int32_t depth;               /* 1 to 65536 */
+    int32_t multiplier;          /* input units to 10 / 65535 */
+    int32_t shift;               /* at most 15 */
+    const int16_t *exponentials; /* 513 entries: exp of -10 to 0, in 2^-15 */
+    const int16_t *reciprocals;  /* 513 entries: 1 / (1 + x) for x = 0 to 1, in 2^-15 */
+} tinyc_softmax_s16_params;
+
+void tinyc_softmax_s16(const tinyc_softmax_s16_params *params, const int16_t *input, int16_t *output);
+
+/* float32: for each row, exp((x[i] - largest) * beta), then divided by their sum, added one by one. exp is as for LOGISTIC. In place. */
+typedef struct {
+    int32_t rows;  /* >= 1 */
+    int32_t depth; /* >= 1 */
+    float beta;
+} tinyc_softmax_f32_params;
+
+void tinyc_softmax_f32(const tinyc_softmax_f32_params *params, const float *input, float *output);
+
 /* ---- QUANTIZE and DEQUANTIZE with float32 --------------------------------------------------------------------------- */
 
 /* output[i] = clamp(round(input[i] / scale) + zero_point) to the output's type, half away from zero, i < size. The quotient is
@@ -951,15 +1164,17 @@ void tinyc_softmax_s8(const tinyc_softmax_params *params, const int8_t *input, i
 typedef struct {
     uint32_t size;
     float scale;        /* > 0 */
-    int32_t zero_point; /* in the range of the 8-bit type */
+    int32_t zero_point; /* in the range of the integer type; 0 for int16 */
 } tinyc_quantize_params;
 
 void tinyc_quantize_f32_s8(const tinyc_quantize_params *params, const float *input, int8_t *output);
 void tinyc_quantize_f32_u8(const tinyc_quantize_params *params, const float *input, uint8_t *output);
+void tinyc_quantize_f32_s16(const tinyc_quantize_params *params, const float *input, int16_t *output);
 
 /* output[i] = scale * (input[i] - zero_point) rounded to float32, i < size. */
 void tinyc_dequantize_s8_f32(const tinyc_quantize_params *params, const int8_t *input, float *output);
 void tinyc_dequantize_u8_f32(const tinyc_quantize_params *params, const uint8_t *input, float *output);
+void tinyc_dequantize_s16_f32(const tinyc_quantize_params *params, const int16_t *input, float *output);
 
 /* ---- PAD, PADV2 ----------------------------------------------------------------------------------------------------- */
 
@@ -976,6 +1191,18 @@ typedef struct {
 } tinyc_pad_params;
 
 void tinyc_pad(const tinyc_pad_params *params, const void *input, void *output);
+
+/* The same where the bytes of an element of padding differ: byte i of every stretch of padding is byte i % 4 of `value`, lowest first. */
+typedef struct {
+    int32_t row;
+    int32_t count[4];
+    int32_t gap[4];
+    int32_t lead;
+    int32_t tail;
+    uint32_t value;
+} tinyc_pad_wide_params;
+
+void tinyc_pad_wide(const tinyc_pad_wide_params *params, const void *input, void *output);
 
 /* ---- CONCATENATION -------------------------------------------------------------------------------------------------- */
 

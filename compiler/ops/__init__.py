@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from ..graph import Array, Graph, Layer
+from ..graph import Array, Graph, Layer, Quantization
 
 #: Checks one rule. Its docstring is the rule, for error messages and docs/ops.md; it returns what was found instead, or None.
 Constraint = Callable[[Layer], str | None]
@@ -28,6 +28,25 @@ def _no_macs(layer: Layer) -> int:
 
 
 @dataclass(frozen=True)
+class Integer:
+    """How a float32 layer of an operator becomes an integer one. Source: TFLite's 8-bit (and 16x8) quantization specification.
+
+    Attributes:
+        output: `own`: the output gets the range of its values; `shared`: it has the scale and zero point of its float inputs,
+            which must all be the same; `fixed`: the ones in `fixed`.
+        fixed: the output's quantization by activation type, `int8` and `int16`.
+        channels: the axis of the constant input 1 along which it has a scale per channel; input 2 is then the bias. None: no weights.
+        versions: the operator version that a file must name, by activation type: `float32`, `int8`, `int16`. A type that is not
+            listed is not supported.
+    """
+
+    output: str
+    versions: Mapping[str, int]
+    fixed: Mapping[str, Quantization] = field(default_factory=dict)
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
 class Op:
     """The definition of one TFLite operator.
 
@@ -37,14 +56,17 @@ class Op:
         inputs: role of each input; a trailing `?` marks an optional one, `*` any number.
         constraints: rules that a layer must satisfy, in order; later rules may rely on earlier ones.
         output_shapes: the shape of each output, computed from the inputs.
-        reference: the definition of right: integer numpy (float32 only where the operator converts), given the
-            layer and its input arrays (None where absent; constants included), returns the output arrays.
+        reference: the definition of right: integer numpy, given the layer and its input arrays (None where absent; constants
+            included), returns the output arrays. On float32 tensors, the same operations in the same order as TFLite Micro.
         cases: named one-operator graphs for the generic operator test.
         options: the schema table with the operator's options, or None.
         attributes: turns the raw options of the file into `Node.attributes`.
         export: turns `Node.attributes` back into raw options, for the exporter.
         macs: multiply-accumulates of one layer.
         view: the output holds the input's bytes unchanged, so no code is needed.
+        real: what the operator computes on float32 arrays, for calibration: any order of additions, and inputs and outputs may
+            have any number of samples along axis 0 where the layer's tensors say 1. None: it has no float form.
+        integer: how a float32 layer becomes an integer one; None: it cannot.
     """
 
     name: str
@@ -59,6 +81,8 @@ class Op:
     export: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_attributes
     macs: Callable[[Layer], int] = _no_macs
     view: bool = False
+    real: Callable[[Layer, Sequence[Array | None]], Sequence[Array]] | None = None
+    integer: Integer | None = None
 
 
 @cache
@@ -88,8 +112,6 @@ def problems(layer: Layer) -> list[str]:
     ]
     if absent:
         return [f"input {absent[0]} is absent"]
-    if not layer.outputs:
-        return ["no output found"]
     if not layer.outputs:
         return ["no outputs found, expected one"]
     for constraint in op.constraints:

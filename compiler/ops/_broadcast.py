@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
+from ._floats import activate, clamp
 from ._options import ACTIVATION_TYPES, name_of
 
 #: Dimensions that TFLite Micro's shapes hold, and `TINYC_BROADCAST_RANK` of `tinyc_broadcast.h`.
@@ -71,6 +72,33 @@ def output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
     return [shape]
 
 
+def float_reference(function: Callable[[Array, Array], Array], layer: Layer, a: Array, b: Array) -> Array:
+    """A float32 layer: one operation per element, then the activation."""
+    with np.errstate(all="ignore"):
+        return clamp(function(a, b), layer.attributes["activation"]).reshape(layer.output.shape)
+
+
+def real(function: Callable[[Array, Array], Array]) -> Callable[[Layer, Sequence[Array | None]], Sequence[Array]]:
+    """`Op.real` of an operator that applies `function` to every pair of elements."""
+
+    def evaluate(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+        a, b = (_aligned(layer, position, array) for position, array in enumerate(inputs))
+        with np.errstate(all="ignore"):
+            return [activate(function(a, b), layer.attributes["activation"])]
+
+    return evaluate
+
+
+def _aligned(layer: Layer, position: int, array: Array | None) -> Array:
+    """An input with as many dimensions as the output, where its samples are along axis 0."""
+    assert array is not None
+    shape = layer.input(position).shape
+    missing = len(layer.output.shape) - len(shape)
+    if missing == 0 or shape[:1] != (1,) or len(array) == 1:
+        return array
+    return array.reshape(len(array), *[1] * missing, *shape[1:])
+
+
 def two_input_graph(
     op: str,
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
@@ -80,14 +108,35 @@ def two_input_graph(
     activation: str = "NONE",
     constants: tuple[Array | None, Array | None] = (None, None),
     same: bool = False,
+    element: str = "int8",
 ) -> Graph:
-    """A test graph of `op` on int8 tensors; scales and zero points are of input 1, input 2 and the output.
+    """A test graph of `op`; scales and zero points are of input 1, input 2 and the output, and do not count in float32.
 
     `constants` are the inputs' values where they are constant; with `same` input 1 is also input 2.
     """
-    q = [Quantization((float(np.float32(s)),), (z,)) for s, z in zip(scales, zero_points, strict=True)]
-    first = Tensor("input1", shapes[0], "int8", q[0], constants[0])
-    second = first if same else Tensor("input2", shapes[1], "int8", q[1], constants[1])
+    pairs = zip(scales, zero_points, strict=True)
+    q = [None if element == "float32" else Quantization((float(np.float32(s)),), (z,)) for s, z in pairs]
+    first = Tensor("input1", shapes[0], element, q[0], constants[0])
+    second = first if same else Tensor("input2", shapes[1], element, q[1], constants[1])
     shape = broadcast_shape(first.shape, second.shape)
     assert shape is not None, shapes
-    return single_node_graph(op, (first, second), (Tensor("output", shape, "int8", q[2]),), {"activation": activation})
+    return single_node_graph(op, (first, second), (Tensor("output", shape, element, q[2]),), {"activation": activation})
+
+
+def wide_cases(op: str) -> Iterator[tuple[str, Graph]]:
+    """Test graphs in int16 and float32."""
+    random = np.random.default_rng(4)
+    scales = (0.002, 0.0007, 0.003)
+    for element in ("int16", "float32"):
+        values = random.integers(-20, 20, 5)
+        channels = (values * 1000).astype(element) if element == "int16" else (values / 7).astype(element)
+        for name, shapes, activation, constants in (
+            ("same shape", ((1, 3, 4, 5), (1, 3, 4, 5)), "NONE", (None, None)),
+            ("channels", ((1, 3, 4, 5), (5,)), "RELU", (None, channels)),
+            ("constant first", ((5,), (2, 5)), "RELU6", (channels, None)),
+            ("both broadcast", ((2, 1, 3, 1, 2), (1, 4, 3, 2, 1)), "RELU_N1_TO_1", (None, None)),
+        ):
+            yield (
+                f"{element} {name}",
+                two_input_graph(op, shapes, scales, activation=activation, constants=constants, element=element),
+            )

@@ -3,20 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Layer
-from . import Constraint
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, product_scales_in_range, rank
-from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
+from . import Constraint, _products
+from ._constraints import (
+    ACTIVATIONS,
+    activation,
+    integer_only,
+    per_tensor,
+    product_scales_in_range,
+    product_types,
+    rank,
+)
+from ._fixed_point import quantize_multiplier
+from ._floats import activate
 from ._options import ACTIVATION_TYPES, PADDINGS, name_of
 
 #: Largest dilated filter extent and stride, so that 32-bit addressing in the kernels cannot overflow.
 LIMIT = 65536
+
+#: Values that the real convolutions work on at a time.
+REAL_VALUES = 1 << 18
 
 
 def attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -44,10 +56,7 @@ def export(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 def constraints(channel_axis: int, *own: Constraint) -> tuple[Constraint, ...]:
     """The rules of a convolution whose filter's output channels are on `channel_axis`; `own` precede quantization's."""
     return (
-        dtype("input", 0, "int8"),
-        dtype("filter", 1, "int8"),
-        dtype("bias", 2, "int32"),
-        output_dtype("int8"),
+        product_types,
         rank("input", 0, 4, 4),
         rank("filter", 1, 4, 4),
         _one_output,
@@ -58,9 +67,10 @@ def constraints(channel_axis: int, *own: Constraint) -> tuple[Constraint, ...]:
         _window_fits,
         *own,
         _bias_fits(channel_axis),
-        per_tensor("input and the output", 0),
-        _filter_quantized(channel_axis),
-        product_scales_in_range,
+        _products.bias_in_range,
+        integer_only(per_tensor("input and the output", 0)),
+        integer_only(_filter_quantized(channel_axis)),
+        integer_only(product_scales_in_range),
     )
 
 
@@ -187,8 +197,28 @@ def multipliers(layer: Layer) -> tuple[Array, Array]:
 
 def requantize(layer: Layer, sums: Array, bias: Array | None) -> Sequence[Array]:
     """The layer's output from its sums (integers, output channels last)."""
-    total = sums.astype(np.int64) + (0 if bias is None else bias.astype(np.int64).reshape(-1))
     multiplier, shift = multipliers(layer)
-    scaled = multiply_by_quantized_multiplier(total, multiplier, shift) + layer.output.zero_point
-    low, high = activation_range(layer.attributes["activation"], layer.output)
-    return [np.clip(wrap_int32(scaled), low, high).astype(np.int8)]
+    return [_products.integer_output(layer, sums.astype(np.int64), bias, multiplier, shift)]
+
+
+def real(
+    layer: Layer, inputs: Sequence[Array | None], sums: Callable[[Layer, Array, Array], Array], values: int
+) -> Sequence[Array]:
+    """The layer on float32 images, any number of them.
+
+    Args:
+        layer: gives the geometry.
+        inputs: images [n, height, width, depth], filter, and bias or None.
+        sums: the sums of products of a few images and the filter.
+        values: how many values `sums` works on for one image; only so many images go in that these stay in the cache.
+    """
+    images, weights = inputs[0], inputs[1]
+    assert images is not None
+    assert weights is not None
+    step = max(1, REAL_VALUES // values)
+    with np.errstate(all="ignore"):
+        found = [sums(layer, images[i : i + step], weights) for i in range(0, max(len(images), 1), step)]
+        result = found[0] if len(found) == 1 else np.concatenate(found)
+        if len(inputs) > 2 and inputs[2] is not None:
+            result += inputs[2].reshape(-1)
+    return [activate(result, layer.attributes["activation"])]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..graph import Array, Layer, Tensor
-from . import Constraint
+from . import Constraint, Integer
 from ._constraints import dtype
 
 #: Element types that are moved as bytes.
@@ -48,3 +48,14 @@ def view_reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Arr
     """The same bytes in the output's shape."""
     assert inputs[0] is not None
     return [np.ascontiguousarray(inputs[0]).reshape(layer.output.shape)]
+
+
+def view_real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    """Every sample in the output's shape."""
+    assert inputs[0] is not None
+    shape = layer.output.shape
+    return [inputs[0].reshape(-1, *shape[1:]) if shape[:1] == (1,) else inputs[0].reshape(shape)]
+
+
+#: How a float32 view becomes an integer one.
+VIEW_INTEGER = Integer("shared", {"float32": 1, "int8": 1, "int16": 1})

@@ -69,12 +69,29 @@ def multiply_by_quantized_multiplier(x: Array, q: Array | int, shift: Array | in
     return rounding_divide_by_pot(rounding_doubling_high_mul(shifted, q), np.maximum(-s, 0))
 
 
+def multiply_by_quantized_multiplier_64(x: Array, q: Array | int, shift: Array | int) -> Array:
+    """x * q * 2**(shift - 31) as TFLite Micro computes it for 64-bit sums: q rounded to 16 bits, one rounding, half up.
+
+    Arguments broadcast, shift is -31 to 7; the result is int64 in int32 range. Equal to TFLite Micro also where x is not below 2**47,
+    which it assumes: the product and the result wrap.
+    """
+    reduced, right = reduced_multiplier(q), 15 - np.asarray(shift, np.int64)
+    product = np.asarray(x, np.int64) * reduced
+    return wrap_int32((product + (np.int64(1) << (right - 1))) >> right)
+
+
+def reduced_multiplier(q: Array | int) -> Array:
+    """A multiplier (0 or 2**30 to 2**31 - 1) rounded to 16 bits, at most 2**15 - 1; int64."""
+    reduced: Array = np.minimum((np.asarray(q, np.int64) + (1 << 15)) >> 16, 0x7FFF)
+    return reduced
+
+
 def activation_range(activation: str, output: Tensor) -> tuple[int, int]:
-    """The quantized clamp [low, high] of a fused activation on an int8 output (`NONE`, `RELU`, `RELU6`, `RELU_N1_TO_1`).
+    """The quantized clamp [low, high] of a fused activation on an int8 or int16 output (`NONE`, `RELU`, `RELU6`, `RELU_N1_TO_1`).
 
     As TFLite's CalculateActivationRangeQuantized: the bounds are quantized in float32, half away from zero.
     """
-    low, high = -128, 127
+    low, high = (-32768, 32767) if output.dtype == "int16" else (-128, 127)
 
     def quantize(real: float) -> int:
         return output.zero_point + round_half_away(float(np.float32(real) / np.float32(output.scale)))

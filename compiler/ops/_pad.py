@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..graph import DTYPES, Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Constraint
+from . import Constraint, Integer
 from ._constraints import constant, dtype, not_empty, rank
 from ._copy import input_types, same_type
 
@@ -70,17 +70,26 @@ def reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     return [padded]
 
 
+def real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    assert inputs[0] is not None
+    return [np.pad(inputs[0], paddings(layer), constant_values=value(layer))]
+
+
+#: How a float32 layer becomes an integer one. Version 4 is for five dimensions.
+INTEGER = Integer("shared", {"float32": 1, "int8": 2, "int16": 3})
+
+
 def cases(op: str) -> Iterator[tuple[str, Graph]]:
     """Small graphs, padded before and after each dimension, some or all."""
     filler = -77 if op == "PADV2" else None
-    zero = 0 if op == "PADV2" else None
+    wide = -1234 if op == "PADV2" else None
     yield "image", case(op, (1, 4, 3, 2), [(0, 0), (1, 2), (2, 1), (0, 0)], filler)
     yield "batch and channels", case(op, (2, 1, 3, 2), [(1, 0), (0, 0), (0, 0), (2, 3)], filler)
     yield "every dimension", case(op, (2, 3, 2, 1, 2), [(1, 2), (2, 0), (0, 1), (1, 1), (3, 1)], filler)
     yield "nothing", case(op, (2, 3), [(0, 0), (0, 0)], filler)
     yield "vector", case(op, (5,), [(2, 3)], filler)
-    yield "int16", case(op, (2, 3), [(0, 1), (2, 0)], zero, "int16")
-    yield "float32", case(op, (3, 2, 2), [(1, 0), (0, 0), (0, 1)], zero, "float32")
+    yield "int16", case(op, (2, 3), [(0, 1), (2, 0)], wide, "int16")
+    yield "float32", case(op, (3, 2, 2), [(1, 0), (0, 0), (0, 1)], wide, "float32")
 
 
 def case(

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Constraint
-from ._constraints import ACTIVATIONS, activation, dtype, not_empty, output_dtype, per_tensor, rank
+from . import Constraint, Integer, _convolution
+from ._constraints import ACTIVATIONS, activation, dtype, integer_only, not_empty, per_tensor, rank
 from ._options import ACTIVATION_TYPES, PADDINGS, name_of
 
 #: Largest window extent and stride, and most pixels in one window: the kernels' 32-bit arithmetic cannot overflow.
 LIMIT = 65536
 MAX_WINDOW = 1 << 23
+MAX_WINDOW_INT16 = (1 << 16) - 1
 
 
 def attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -55,11 +56,12 @@ def _geometry_usable(layer: Layer) -> str | None:
 
 
 def _window_fits(layer: Layer) -> str | None:
-    """With VALID padding the window must fit in the image, and no window may cover more than 8388608 pixels."""
+    """With VALID padding the window must fit in the image, and no window may cover more than 8388608 pixels (65535 in int16)."""
     height, width = layer.input(0).shape[1:3]
     window = layer.attributes["window"]
     outside = layer.attributes["padding"] == "VALID" and (window[0] > height or window[1] > width)
-    large = min(window[0], height) * min(window[1], width) > MAX_WINDOW
+    limit = MAX_WINDOW_INT16 if layer.input(0).dtype == "int16" else MAX_WINDOW
+    large = min(window[0], height) * min(window[1], width) > limit
     return f"window {list(window)}, image {[height, width]}" if outside or large else None
 
 
@@ -71,18 +73,27 @@ def _same_quantization(layer: Layer) -> str | None:
     return f"scales {source.scale:.9g} and {output.scale:.9g}, zero points {source.zero_point} and {output.zero_point}"
 
 
+def _output_type(layer: Layer) -> str | None:
+    """The output must have the input's type."""
+    source, output = layer.input(0), layer.output
+    return None if source.dtype == output.dtype else f"{source.dtype} and {output.dtype}"
+
+
 CONSTRAINTS: tuple[Constraint, ...] = (
-    dtype("input", 0, "int8"),
-    output_dtype("int8"),
-    per_tensor("input and the output", 0),
+    dtype("input", 0, "int8", "int16", "float32"),
+    _output_type,
+    integer_only(per_tensor("input and the output", 0)),
     rank("input", 0, 4, 4),
     activation(*ACTIVATIONS),
     _padding_known,
     _geometry_usable,
     not_empty("input", 0),
     _window_fits,
-    _same_quantization,
+    integer_only(_same_quantization),
 )
+
+#: How a float32 pool becomes an integer one.
+INTEGER = Integer("shared", {"float32": 1, "int8": 2, "int16": 3})
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,20 @@ def output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
     return [(batch, height.output, width.output, depth)]
 
 
+def taps(layer: Layer) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """For each pixel of the window, by rows: the rows and columns of output and input that it connects."""
+    rows, columns = ([_inside(axis, tap) for tap in range(axis.window)] for axis in axes(layer))
+    for out_rows, in_rows in rows:
+        for out_columns, in_columns in columns:
+            if out_rows.stop and out_columns.stop:
+                yield (out_rows, out_columns), (in_rows, in_columns)
+
+
+def _inside(axis: Axis, tap: int) -> tuple[slice, slice]:
+    """The output positions whose input at `tap` of the window is inside the image, and those inputs."""
+    return _convolution.Axis(axis.input, axis.window, axis.stride, 1, axis.output, axis.pad).inside(tap)
+
+
 def reduce_windows(layer: Layer, image: Array, reduce: Callable[[Array, int], Array]) -> Array:
     """`reduce(array, axis)` over every window of `image` [batch, height, width, depth]: along width, then height."""
     height, width = axes(layer)
@@ -146,6 +171,10 @@ def cases(op: str) -> Iterator[tuple[str, Graph]]:
     yield "window larger than image", case(op, (1, 2, 3, 2), (5, 6), (1, 2), "SAME", "RELU_N1_TO_1")
     yield "stride skips pixels", case(op, (1, 9, 8, 1), (2, 1), (4, 3), "VALID")
     yield "1x1 image", case(op, (3, 1, 1, 7), (1, 1), (1, 1), "SAME")
+    for other in ("int16", "float32"):
+        yield f"2x2, {other}", case(op, (1, 6, 6, 5), (2, 2), (2, 2), "VALID", dtype=other)
+        yield f"same odd batch, {other}", case(op, (2, 7, 5, 4), (3, 2), (2, 3), "SAME", "RELU", dtype=other)
+        yield f"overlapping same, {other}", case(op, (1, 5, 5, 3), (3, 3), (1, 1), "SAME", "RELU6", dtype=other)
 
 
 def case(
@@ -156,13 +185,15 @@ def case(
     padding: str,
     activation: str = "NONE",
     quantization: Quantization | None = None,
+    dtype: str = "int8",
 ) -> Graph:
     """A graph of one pooling layer, its output shape computed."""
-    q = quantization or Quantization((float(np.float32(0.06)),), (-9,))
+    usual = {"int8": Quantization((float(np.float32(0.06)),), (-9,)), "int16": Quantization((2.0**-12,), (0,))}
+    q = quantization or usual.get(dtype)
     height, width = (_axis(shape[1 + i], window[i], stride[i], padding).output for i in (0, 1))
     return single_node_graph(
         op,
-        (Tensor("input", shape, "int8", q),),
-        (Tensor("output", (shape[0], height, width, shape[3]), "int8", q),),
+        (Tensor("input", shape, dtype, q),),
+        (Tensor("output", (shape[0], height, width, shape[3]), dtype, q),),
         {"padding": padding, "stride": stride, "window": window, "activation": activation},
     )

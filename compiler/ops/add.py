@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..graph import Graph
-from . import Op
-from ._additive import add_multipliers, reference, scales_fit
-from ._broadcast import activation_attributes, activation_export, inputs_broadcast, output_shapes, two_input_graph
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor
+from . import Integer, Op
+from ._additive import add_multipliers, export, reference, scales_fit
+from ._broadcast import activation_attributes, inputs_broadcast, output_shapes, real, two_input_graph, wide_cases
+from ._constraints import ACTIVATIONS, activation, integer_only, one_type, per_tensor
 
 
 def _cases() -> Iterator[tuple[str, Graph]]:
@@ -30,6 +30,7 @@ def _cases() -> Iterator[tuple[str, Graph]]:
         "saturating",
         two_input_graph("ADD", ((64,), (64,)), (1.0, 1.0, 0.01), (100, -100, 0), activation="RELU_N1_TO_1"),
     )
+    yield from wide_cases("ADD")
 
 
 OP = Op(
@@ -38,17 +39,17 @@ OP = Op(
     inputs=("input1", "input2"),
     options="AddOptions",
     attributes=activation_attributes,
-    export=activation_export,
+    export=export,
     constraints=(
-        dtype("first input", 0, "int8"),
-        dtype("second input", 1, "int8"),
-        output_dtype("int8"),
+        one_type("inputs and the output", 0, 1),
         per_tensor("inputs and the output", 0, 1),
         activation(*ACTIVATIONS),
         inputs_broadcast,
-        scales_fit(add_multipliers),
+        integer_only(scales_fit(add_multipliers)),
     ),
     output_shapes=output_shapes,
     reference=reference(add_multipliers, 1),
     cases=_cases,
+    real=real(np.add),
+    integer=Integer("own", {"float32": 1, "int8": 2, "int16": 3}),
 )

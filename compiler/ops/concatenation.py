@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Op
+from . import Integer, Op
 from ._constraints import activation, rank
 from ._copy import MOVED_TYPES, input_types, same_type, scale_and_zero_point
 from ._options import ACTIVATION_TYPES, name_of
@@ -85,6 +85,15 @@ def _reference(layer: Layer, arrays: Sequence[Array | None]) -> Sequence[Array]:
     return [np.concatenate([array for array in arrays if array is not None], axis=axis(layer))]
 
 
+def _real(layer: Layer, arrays: Sequence[Array | None]) -> Sequence[Array]:
+    present = [array for array in arrays if array is not None]
+    samples = max(len(array) for array in present)
+    if axis(layer) > 0:
+        # Constants are the same for every sample.
+        present = [np.broadcast_to(array, (samples, *array.shape[1:])) for array in present]
+    return [np.concatenate(present, axis=axis(layer))]
+
+
 def case(
     shape: tuple[int, ...],
     axis: int,
@@ -119,6 +128,7 @@ def _cases() -> Iterator[tuple[str, Graph]]:
     yield "five dimensions", case((2, 1, 0, 2, 1), 2, (1, 2))
     yield "int32", case((2, 0), -1, (3, 2), "int32")
     yield "float32", case((0, 3), -2, (1, 2), "float32")
+    yield "int16", case((2, 0), -1, (3, 2), "int16")
 
 
 OP = Op(
@@ -142,4 +152,6 @@ OP = Op(
     output_shapes=_output_shapes,
     reference=_reference,
     cases=_cases,
+    real=_real,
+    integer=Integer("shared", {"float32": 1, "int8": 2, "int16": 3}),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Op, _convolution
+from . import Integer, Op, _convolution, _products
 
 
 def _groups(layer: Layer) -> str | None:
@@ -28,21 +28,75 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     source, weights = inputs[0], inputs[1]
     assert source is not None
     assert weights is not None
+    bias = inputs[2] if len(inputs) > 2 else None
+    if source.dtype == np.float32:
+        return [_products.float_output(layer, _float_sums(layer, source, weights), bias)]
     batches, height, width, filters = layer.output.shape
     depth = weights.shape[3]
     groups = source.shape[3] // depth
-    # Sums of int8 products are exact in float64, whose matrix product is much faster than that of integers.
+    # Sums of products are exact in float64, whose matrix product is much faster than that of integers.
     pixels = (source.astype(np.float64) - layer.input(0).zero_point).reshape(*source.shape[:3], groups, depth)
     kernels = weights.astype(np.float64).reshape(groups, filters // groups, *weights.shape[1:])
     sums = np.zeros((batches, height, width, groups, filters // groups))
     for (ky, kx), outside, inside in _convolution.taps(layer):
         for group in range(groups):
             sums[:, *outside, group] += pixels[:, *inside, group] @ kernels[group, :, ky, kx].T
-    bias = inputs[2] if len(inputs) > 2 else None
     return _convolution.requantize(layer, sums.reshape(batches, height, width, filters), bias)
 
 
+def _float_sums(layer: Layer, source: Array, weights: Array) -> Array:
+    """The sums in float32, products added one by one in the order of the filter: rows, columns, channels."""
+    filters, _, _, depth = weights.shape
+    groups = source.shape[3] // depth
+    first = np.arange(filters) // (filters // groups) * depth if groups > 1 else np.zeros(1, np.int64)
+    sums = np.zeros(layer.output.shape, np.float32)
+    with np.errstate(all="ignore"):
+        for (ky, kx), outside, inside in _convolution.taps(layer):
+            for channel in range(depth):
+                sums[:, *outside] += source[:, *inside][..., first + channel] * weights[:, ky, kx, channel]
+    return sums
+
+
+def _real_sums(layer: Layer, images: Array, weights: Array) -> Array:
+    """[n, output height, output width, filters]: a matrix product of every pixel's patch of the image and the filters."""
+    height, width = _convolution.axes(layer)
+    filters, rows, columns, depth = weights.shape
+    groups = images.shape[3] // depth
+    patches = _patches(layer, images).reshape(-1, rows * columns, groups, depth)
+    kernels = weights.reshape(groups, filters // groups, rows * columns * depth)
+    sums = np.empty((len(images) * height.output * width.output, filters), np.float32)
+    for group in range(groups):
+        part = slice(group * filters // groups, (group + 1) * filters // groups)
+        np.matmul(patches[:, :, group].reshape(len(patches), -1), kernels[group].T, out=sums[:, part])
+    return sums.reshape(-1, height.output, width.output, filters)
+
+
+def _patches(layer: Layer, images: Array) -> Array:
+    """[n, output height, output width, taps, depth]; taps outside of the image hold zeros."""
+    height, width = _convolution.axes(layer)
+    if (height.taps, width.taps, height.stride, width.stride) == (1, 1, 1, 1):
+        return images[:, :, :, None]
+    patches = np.zeros(
+        (len(images), height.output, width.output, height.taps * width.taps, images.shape[3]), np.float32
+    )
+    for (ky, kx), outside, inside in _convolution.taps(layer):
+        patches[:, *outside, ky * width.taps + kx] = images[:, *inside]
+    return patches
+
+
+def _real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    filters, rows, columns, _ = layer.input(1).shape
+    pixels = layer.output.shape[1] * layer.output.shape[2]
+    return _convolution.real(layer, inputs, _real_sums, pixels * (rows * columns * layer.input(0).shape[3] + filters))
+
+
 def _cases() -> Iterator[tuple[str, Graph]]:
+    yield from (found := list(_int8_cases()))
+    names = ("3x3", "3x3 valid, stride 2", "10x4, stride 2", "dilated", "groups", "no bias, batch", "per tensor")
+    yield from _products.cases_in_other_types(found, names)
+
+
+def _int8_cases() -> Iterator[tuple[str, Graph]]:
     random = np.random.default_rng(2)
 
     def case(
@@ -112,4 +166,6 @@ OP = Op(
     reference=_reference,
     cases=_cases,
     macs=lambda layer: layer.output.elements * (layer.input(1).elements // layer.input(1).shape[0]),
+    real=_real,
+    integer=Integer("own", {"float32": 1, "int8": 3, "int16": 4}, channels=0),
 )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Op, _convolution
+from . import Integer, Op, _convolution, _products
 
 
 def _attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -31,6 +31,13 @@ def _multiplier_fits(layer: Layer) -> str | None:
     return f"{depth} input channels, depth multiplier {multiplier}, filter {list(shape)}"
 
 
+def _wide_bias(layer: Layer) -> str | None:
+    """The bias of an int16 layer must be int64."""
+    # TFLite Micro reads it as int64 whatever it is.
+    bias = layer.optional(2)
+    return None if layer.input(0).dtype != "int16" or bias is None or bias.dtype == "int64" else bias.dtype
+
+
 def _output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
     height, width = _convolution.axes(layer)
     return [(layer.input(0).shape[0], height.output, width.output, layer.input(1).shape[3])]
@@ -40,16 +47,35 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     source, weights = inputs[0], inputs[1]
     assert source is not None
     assert weights is not None
-    pixels = np.repeat(
-        source.astype(np.int64) - layer.input(0).zero_point, layer.attributes["depth_multiplier"], axis=3
-    )
-    sums = np.zeros(layer.output.shape, np.int64)
-    for (ky, kx), outside, inside in _convolution.taps(layer):
-        sums[:, *outside] += pixels[:, *inside] * weights[0, ky, kx].astype(np.int64)
-    return _convolution.requantize(layer, sums, inputs[2] if len(inputs) > 2 else None)
+    bias = inputs[2] if len(inputs) > 2 else None
+    if source.dtype == np.float32:
+        return [_products.float_output(layer, _sums(layer, source, weights), bias)]
+    sums = _sums(layer, source.astype(np.int64) - layer.input(0).zero_point, weights.astype(np.int64))
+    return _convolution.requantize(layer, sums, bias)
+
+
+def _sums(layer: Layer, images: Array, weights: Array) -> Array:
+    """[n, output height, output width, filters]: products added one by one, by the rows and columns of the filter."""
+    height, width = _convolution.axes(layer)
+    pixels = np.repeat(images, layer.attributes["depth_multiplier"], axis=3)
+    sums = np.zeros((len(images), height.output, width.output, weights.shape[3]), images.dtype)
+    with np.errstate(all="ignore"):
+        for (ky, kx), outside, inside in _convolution.taps(layer):
+            sums[:, *outside] += pixels[:, *inside] * weights[0, ky, kx]
+    return sums
+
+
+def _real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    return _convolution.real(layer, inputs, _sums, 2 * layer.output.elements // layer.output.shape[0])
 
 
 def _cases() -> Iterator[tuple[str, Graph]]:
+    yield from (found := list(_int8_cases()))
+    names = ("3x3", "3x3 valid, stride 2", "multiplier 3", "dilated beyond the image", "batch", "per tensor")
+    yield from _products.cases_in_other_types(found, names)
+
+
+def _int8_cases() -> Iterator[tuple[str, Graph]]:
     random = np.random.default_rng(3)
 
     def case(
@@ -108,9 +134,11 @@ OP = Op(
     options="DepthwiseConv2DOptions",
     attributes=_attributes,
     export=_export,
-    constraints=_convolution.constraints(3, _multiplier_fits),
+    constraints=_convolution.constraints(3, _multiplier_fits, _wide_bias),
     output_shapes=_output_shapes,
     reference=_reference,
     cases=_cases,
     macs=lambda layer: layer.output.elements * layer.input(1).shape[1] * layer.input(1).shape[2],
+    real=_real,
+    integer=Integer("own", {"float32": 2, "int8": 3, "int16": 5}, channels=3),
 )

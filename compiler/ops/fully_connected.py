@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Op
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor, product_scales_in_range, rank
-from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
+from . import Integer, Op, _products
+from ._constraints import (
+    ACTIVATIONS,
+    activation,
+    integer_only,
+    per_tensor,
+    product_scales_in_range,
+    product_types,
+    rank,
+)
+from ._fixed_point import quantize_multiplier
+from ._floats import activate
 from ._options import ACTIVATION_TYPES, WEIGHTS_FORMATS, name_of
 
 
@@ -70,6 +79,13 @@ def _filter_quantized(layer: Layer) -> str | None:
     return None if all(-128 <= z <= 127 for z in q.zero_point) else f"zero point {q.zero_point[0]}"
 
 
+def _filter_symmetric(layer: Layer) -> str | None:
+    """The filter of an int16 layer must have zero points of 0."""
+    q = layer.input(1).quantization
+    assert q is not None
+    return f"zero point {q.zero_point[0]}" if layer.input(0).dtype == "int16" and any(q.zero_point) else None
+
+
 def _bias_scale_agrees(layer: Layer) -> str | None:
     """Per tensor, the bias's scale may differ from input scale * filter scale by at most 0.02 of the output scale."""
     bias, weights = layer.optional(2), layer.input(1)
@@ -102,18 +118,43 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     source, weights, output = layer.input(0), layer.input(1), layer.output
     assert inputs[0] is not None
     assert inputs[1] is not None
-    rows = inputs[0].reshape(-1, weights.shape[1]).astype(np.float64) - source.zero_point
+    rows = inputs[0].reshape(-1, weights.shape[1])
     bias = inputs[2] if len(inputs) > 2 else None
-    # Sums of int8 products are exact in float64, whose matrix product is much faster than that of integers.
-    sums = (rows @ (inputs[1].astype(np.float64) - weights.zero_point).T).astype(np.int64)
-    total = sums + (0 if bias is None else bias.astype(np.int64).reshape(-1))
-    q, shift = multipliers(layer)
-    low, high = activation_range(layer.attributes["activation"], output)
-    result = wrap_int32(multiply_by_quantized_multiplier(total, q, shift) + output.zero_point)
-    return [np.clip(result, low, high).astype(np.int8).reshape(output.shape)]
+    if rows.dtype == np.float32:
+        return [_products.float_output(layer, _float_sums(rows, inputs[1]), bias).reshape(output.shape)]
+    # Sums of products are exact in float64, whose matrix product is much faster than that of integers.
+    terms = rows.astype(np.float64) - source.zero_point
+    sums = (terms @ (inputs[1].astype(np.float64) - weights.zero_point).T).astype(np.int64)
+    return [_products.integer_output(layer, sums, bias, *multipliers(layer)).reshape(output.shape)]
+
+
+def _float_sums(rows: Array, weights: Array) -> Array:
+    """The sums in float32, products added one by one."""
+    sums = np.zeros((len(rows), len(weights)), np.float32)
+    with np.errstate(all="ignore"):
+        for column in range(weights.shape[1]):
+            sums += rows[:, column, None] * weights[:, column]
+    return sums
+
+
+def _real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    assert inputs[0] is not None
+    assert inputs[1] is not None
+    with np.errstate(all="ignore"):
+        result = inputs[0].reshape(-1, inputs[1].shape[1]) @ inputs[1].T
+        if len(inputs) > 2 and inputs[2] is not None:
+            result += inputs[2].reshape(-1)
+    # Every axis after the first is the layer's; the first takes any number of samples.
+    return [activate(result, layer.attributes["activation"]).reshape(-1, *layer.output.shape[1:])]
 
 
 def _cases() -> Iterator[tuple[str, Graph]]:
+    yield from (found := list(_int8_cases()))
+    names = ("plain", "batch", "no bias", "per channel", "image input", "rows of a sequence", "computed filter")
+    yield from _products.cases_in_other_types(found, names)
+
+
+def _int8_cases() -> Iterator[tuple[str, Graph]]:
     random = np.random.default_rng(1)
 
     def case(
@@ -174,23 +215,24 @@ OP = Op(
     attributes=_attributes,
     export=_export,
     constraints=(
-        dtype("input", 0, "int8"),
-        dtype("filter", 1, "int8"),
-        dtype("bias", 2, "int32"),
-        output_dtype("int8"),
-        per_tensor("input and the output", 0),
+        product_types,
+        integer_only(per_tensor("input and the output", 0)),
         rank("filter", 1, 2, 2),
         _one_output,
         activation(*ACTIVATIONS),
         _plain_weights,
         _depths_agree,
         _bias_fits,
-        _filter_quantized,
-        product_scales_in_range,
-        _bias_scale_agrees,
+        _products.bias_in_range,
+        integer_only(_filter_quantized),
+        integer_only(_filter_symmetric),
+        integer_only(product_scales_in_range),
+        integer_only(_bias_scale_agrees),
     ),
     output_shapes=lambda layer: [layer.output.shape],
     reference=_reference,
     cases=_cases,
     macs=lambda layer: layer.output.elements * layer.input(1).shape[1],
+    real=_real,
+    integer=Integer("own", {"float32": 1, "int8": 4, "int16": 7}, channels=0),
 )

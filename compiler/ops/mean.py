@@ -3,7 +3,8 @@
 
 TFLite Micro sums the raw int8 values, subtracts the zero points of all of them at once, and multiplies by the ratio of
 the scales with the division by their number folded into the fixed-point multiplier (QuantizedMeanOrSum in its reference
-reduce.h). It does so for all axes, and also where both quantizations are equal.
+reduce.h). It does so for all axes, and also where both quantizations are equal. In float32 it adds the
+values one by one in the order of the input, and divides by their number.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Layer, Quantization, Tensor, single_node_graph
-from . import Op
-from ._constraints import constant, dtype, not_empty, output_dtype, per_tensor, rank
+from . import Integer, Op
+from ._constraints import constant, dtype, integer_only, not_empty, one_type, per_tensor, rank
 from ._fixed_point import multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
 
-#: With this many values of up to 255, zero points subtracted, the sum still fits in 32 bits.
+#: With this many values of up to 255, zero points subtracted, the sum still fits in 32 bits. float32 holds any such number.
 MAX_COUNT = 1 << 23
+#: The same for int16 values.
+MAX_COUNT_INT16 = (1 << 16) - 1
 
 
 def _attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -40,15 +43,17 @@ def _axes_in_range(layer: Layer) -> str | None:
 
 
 def _sum_fits(layer: Layer) -> str | None:
-    """At most 8388608 values may be averaged into one."""
-    return None if count(layer) <= MAX_COUNT else f"{count(layer)} values"
+    """At most 8388608 values (in int16, 65535) may be averaged into one."""
+    most = MAX_COUNT_INT16 if layer.input(0).dtype == "int16" else MAX_COUNT
+    return None if count(layer) <= most else f"{count(layer)} values"
 
 
 def _scales_in_range(layer: Layer) -> str | None:
-    """The input's scale must be at most 2^29 times the output's."""
-    # Beyond that, TFLite Micro shifts by more bits than its integers have.
+    """The input's scale must be at most 2^29 (in int16, 2^15) times the output's."""
+    # Beyond that, TFLite Micro shifts by more bits than its integers have, or than a sum of int16 values leaves free.
     source, output = layer.input(0).scale, layer.output.scale
-    return None if source <= output * 2.0**29 else f"{source:.4g} and {output:.4g}"
+    limit = 2.0**15 if layer.input(0).dtype == "int16" else 2.0**29
+    return None if source <= output * limit else f"{source:.4g} and {output:.4g}"
 
 
 def _two_runs(layer: Layer) -> str | None:
@@ -128,10 +133,31 @@ def _output_shapes(layer: Layer) -> Sequence[tuple[int, ...]]:
 
 def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     assert inputs[0] is not None
+    if layer.output.dtype == "float32":
+        return [_float_means(layer, inputs[0]).reshape(layer.output.shape)]
     sums = inputs[0].sum(axis=axes(layer), dtype=np.int64) - layer.input(0).zero_point * count(layer)
     q, shift = multiplier(layer)
     means = wrap_int32(multiply_by_quantized_multiplier(sums, q, shift) + layer.output.zero_point)
-    return [np.clip(means, -128, 127).astype(np.int8).reshape(layer.output.shape)]
+    info = np.iinfo(layer.output.dtype)
+    return [np.clip(means, info.min, info.max).astype(layer.output.dtype).reshape(layer.output.shape)]
+
+
+def _float_means(layer: Layer, x: Array) -> Array:
+    """Sums from 0 in the order of the input: `accumulate` does not pair them up as `sum` does."""
+    averaged = axes(layer)
+    kept = [axis for axis in range(x.ndim) if axis not in averaged]
+    columns = x.transpose(*averaged, *kept).reshape(count(layer), -1)
+    zero = np.zeros((1, columns.shape[1]), np.float32)
+    with np.errstate(all="ignore"):
+        sums: Array = np.add.accumulate(np.concatenate([zero, columns]), axis=0, dtype=np.float32)[-1]
+        return sums / np.float32(count(layer))
+
+
+def _real(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
+    assert inputs[0] is not None
+    batched = layer.input(0).shape[:1] == layer.output.shape[:1] == (1,)
+    means = inputs[0].mean(axis=tuple(axis for axis in axes(layer) if not (batched and axis == 0)))
+    return [means.reshape(-1, *layer.output.shape[1:]) if batched else means.reshape(layer.output.shape)]
 
 
 def case(
@@ -141,16 +167,20 @@ def case(
     keep: bool = False,
     source: Quantization | None = None,
     output: Quantization | None = None,
+    element: str = "int8",
 ) -> Graph:
     """A graph of one MEAN, its output shape computed; axes as the file holds them: negative and repeated ones too."""
     dropped = {axis % len(shape) for axis in averaged}
     output_shape = tuple(1 if i in dropped else n for i, n in enumerate(shape) if keep or i not in dropped)
-    source = source or Quantization((float(np.float32(0.05)),), (-3,))
+    source = source or Quantization((float(np.float32(0.05)),), (-3 if element == "int8" else 0,))
+    output = output or Quantization((float(np.float32(0.017)),), (11 if element == "int8" else 0,))
+    if element == "float32":
+        source = output = None
     table = np.array(averaged, np.int32)
     return single_node_graph(
         "MEAN",
-        (Tensor("input", shape, "int8", source), Tensor("axes", table.shape, "int32", None, table)),
-        (Tensor("output", output_shape, "int8", output or Quantization((float(np.float32(0.017)),), (11,))),),
+        (Tensor("input", shape, element, source), Tensor("axes", table.shape, "int32", None, table)),
+        (Tensor("output", output_shape, element, output),),
         {"keep_dims": keep},
     )
 
@@ -171,6 +201,11 @@ def _cases() -> Iterator[tuple[str, Graph]]:
     tiny, large = Quantization((2.0**-40,), (5,)), Quantization((4.0,), (-7,))
     yield "right shift to nothing", case((2, 9), (1,), source=tiny, output=large)
     yield "five dimensions", case((2, 3, 2, 3, 2), (1, 4))
+    for element in ("int16", "float32"):
+        yield f"{element} height and width", case((1, 7, 5, 6), (1, 2), element=element)
+        yield f"{element} height and channels", case((2, 3, 4, 5), (1, 3), keep=True, element=element)
+        yield f"{element} batch", case((5, 7), (0,), element=element)
+        yield f"{element} none", case((4, 9), (), element=element)
 
 
 OP = Op(
@@ -181,9 +216,8 @@ OP = Op(
     attributes=_attributes,
     export=_export,
     constraints=(
-        dtype("input", 0, "int8"),
+        one_type("input and the output", 0),
         dtype("axes", 1, "int32"),
-        output_dtype("int8"),
         per_tensor("input and the output", 0),
         rank("input", 0, 1, 5),
         constant("axes", 1),
@@ -191,9 +225,11 @@ OP = Op(
         not_empty("input", 0),
         _sum_fits,
         _two_runs,
-        _scales_in_range,
+        integer_only(_scales_in_range),
     ),
     output_shapes=_output_shapes,
     reference=_reference,
     cases=_cases,
+    real=_real,
+    integer=Integer("own", {"float32": 1, "int8": 2, "int16": 3}),
 )

@@ -8,9 +8,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..graph import Array, Graph, Layer
-from . import Op
-from ._broadcast import activation_attributes, activation_export, inputs_broadcast, output_shapes, two_input_graph
-from ._constraints import ACTIVATIONS, activation, dtype, output_dtype, per_tensor
+from . import Integer, Op
+from ._broadcast import (
+    activation_attributes,
+    activation_export,
+    float_reference,
+    inputs_broadcast,
+    output_shapes,
+    real,
+    two_input_graph,
+    wide_cases,
+)
+from ._constraints import ACTIVATIONS, activation, integer_only, one_type, per_tensor
 from ._fixed_point import activation_range, multiply_by_quantized_multiplier, quantize_multiplier, wrap_int32
 
 
@@ -24,8 +33,10 @@ def multiplier(layer: Layer) -> tuple[int, int]:
 
 
 def _scales_fit(layer: Layer) -> str | None:
-    """The product of the input scales must be less than 2^30 times the output scale."""
-    if _real_multiplier(layer) < 2.0**30 * (1 - 2.0**-31):
+    """The product of the input scales must be less than 2^30 times the output scale (in int16, less than it)."""
+    # An int16 product has 31 bits: TFLite Micro's left shift would overflow.
+    limit = 1.0 if layer.output.dtype == "int16" else 2.0**30
+    if _real_multiplier(layer) < limit * (1 - 2.0**-31):
         return None
     return "scales " + ", ".join(str(t.scale) for t in (layer.input(0), layer.input(1), layer.output))
 
@@ -34,11 +45,13 @@ def _reference(layer: Layer, inputs: Sequence[Array | None]) -> Sequence[Array]:
     a, b = inputs
     assert a is not None
     assert b is not None
+    if layer.output.dtype == "float32":
+        return [float_reference(np.multiply, layer, a, b)]
     product = (a.astype(np.int64) - layer.input(0).zero_point) * (b.astype(np.int64) - layer.input(1).zero_point)
     scaled = multiply_by_quantized_multiplier(product, *multiplier(layer))
     low, high = activation_range(layer.attributes["activation"], layer.output)
     result = np.clip(wrap_int32(scaled + layer.output.zero_point), low, high)
-    return [result.astype(np.int8).reshape(layer.output.shape)]
+    return [result.astype(layer.output.dtype).reshape(layer.output.shape)]
 
 
 def _cases() -> Iterator[tuple[str, Graph]]:
@@ -58,6 +71,7 @@ def _cases() -> Iterator[tuple[str, Graph]]:
         two_input_graph("MUL", ((64,), (64,)), (1.5, 1.5, 0.01), (100, -100, 0), activation="RELU_N1_TO_1"),
     )
     yield "ties", two_input_graph("MUL", ((200,), (200,)), (0.5, 0.25, 1.0))
+    yield from wide_cases("MUL")
 
 
 OP = Op(
@@ -68,15 +82,16 @@ OP = Op(
     attributes=activation_attributes,
     export=activation_export,
     constraints=(
-        dtype("first input", 0, "int8"),
-        dtype("second input", 1, "int8"),
-        output_dtype("int8"),
+        one_type("inputs and the output", 0, 1),
         per_tensor("inputs and the output", 0, 1),
         activation(*ACTIVATIONS),
         inputs_broadcast,
-        _scales_fit,
+        integer_only(_scales_fit),
     ),
     output_shapes=output_shapes,
     reference=_reference,
     cases=_cases,
+    real=real(np.multiply),
+    # From version 3 on, the product of the input scales may be larger than the output scale.
+    integer=Integer("own", {"float32": 1, "int8": 3, "int16": 4}),
 )

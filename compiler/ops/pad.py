@@ -26,5 +26,7 @@ OP = Op(
     constraints=(*_pad.CONSTRAINTS, _zero_point_known),
     output_shapes=_pad.output_shapes,
     reference=_pad.reference,
+    real=_pad.real,
+    integer=_pad.INTEGER,
     cases=lambda: _pad.cases("PAD"),
 )

@@ -23,13 +23,6 @@ def _one_value(layer: Layer) -> str | None:
     return None if layer.input(2).elements == 1 else f"shape {list(layer.input(2).shape)}"
 
 
-def _bytes_alike(layer: Layer) -> str | None:
-    """The pad value must be 0 unless the input is int8."""
-    data = layer.input(2).data
-    assert data is not None
-    return None if layer.input(0).dtype == "int8" or not any(data.tobytes()) else f"{data.reshape(-1)[0]}"
-
-
 def _value_quantized_as_output(layer: Layer) -> str | None:
     """An int8 pad value must have the output's scale and zero point."""
     value, output = scale_and_zero_point(layer.input(2)), scale_and_zero_point(layer.output)
@@ -46,10 +39,11 @@ OP = Op(
         constant("pad value", 2),
         _value_type,
         _one_value,
-        _bytes_alike,
         _value_quantized_as_output,
     ),
     output_shapes=_pad.output_shapes,
     reference=_pad.reference,
+    real=_pad.real,
+    integer=_pad.INTEGER,
     cases=lambda: _pad.cases("PADV2"),
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Graph, Layer, Quantization, Tensor, single_node_graph
 from . import Op
-from ._copy import VIEW_CONSTRAINTS, view_reference
+from ._copy import VIEW_CONSTRAINTS, VIEW_INTEGER, view_real, view_reference
 
 
 def _attributes(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,4 +65,6 @@ OP = Op(
     reference=view_reference,
     cases=_cases,
     view=True,
+    real=view_real,
+    integer=VIEW_INTEGER,
 )

@@ -84,8 +84,8 @@ class Schedule:
 
 @lru_cache(maxsize=1 << 9)
 def accumulates(layer: Layer) -> bool:
-    """Whether the layer is the mean of a whole image, which needs no row of it twice."""
-    if layer.op != "AVERAGE_POOL_2D" or not can_stream(layer):
+    """Whether the layer is the mean of a whole image, which needs no row of it twice; in int8, for which there is a kernel."""
+    if layer.op != "AVERAGE_POOL_2D" or layer.input(0).dtype != "int8" or not can_stream(layer):
         return False
     image, output = layer.input(0).shape, layer.output.shape
     whole = needed(layer, Rows(0, 1)) == Rows(0, image[1]) and axes(layer)[1].ranges() == [(0, image[2])]

@@ -107,7 +107,7 @@ def choices(layer: Layer, chunk: int, cpu: Cpu) -> tuple[Slabs, ...]:
     partial = accumulates(layer)
     found = []
     for kernel in kernels_for(cpu).get(layer.op, ()):
-        if kernel.partial == partial and all(kernel.applies(part) for part in parts):
+        if kernel.partial == partial and all(kernel.takes(part) for part in parts):
             found.append(_slabs(layer, kernel, parts, tuple(order)))
     if not found:
         raise ModelError(layer.where, f"no kernel for some rows on {cpu.title}", hint="please report it")

@@ -37,6 +37,7 @@ class Kernel:
         applies: on which layers it may be used.
         isa: the folder it lives in.
         partial: whether it is for a layer that is summed up over several calls (row streaming), and for no other.
+        dtype: the element type of input 0 that it is for; None: `applies` says it.
         code: filled in by discovery: bytes of its code from `code_sizes.json`, for the choice between kernels.
     """
 
@@ -48,6 +49,11 @@ class Kernel:
     isa: str = "generic"
     code: int = 0
     partial: bool = False
+    dtype: str | None = "int8"
+
+    def takes(self, layer: Layer) -> bool:
+        """Whether it computes `layer`."""
+        return self.dtype in (None, layer.input(0).dtype) and self.applies(layer)
 
 
 @cache

@@ -4,6 +4,7 @@
 #ifndef TINYC_BROADCAST_H
 #define TINYC_BROADCAST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define TINYC_BROADCAST_RANK 6
@@ -20,6 +21,17 @@ static inline int tinyc_broadcast_next(const int32_t *shape, int32_t rank, int32
         counters[d] = 0;
     }
     return 0;
+}
+
+/* The same for inputs of any type: the dimension that advanced, as its three numbers in `shape`, or NULL when there is none. */
+static inline const int32_t *tinyc_broadcast_advance(const int32_t *shape, int32_t rank, int32_t *counters) {
+    for (int32_t d = rank - 2; d >= 0; d--) {
+        if (++counters[d] < shape[3 * d]) {
+            return shape + 3 * d;
+        }
+        counters[d] = 0;
+    }
+    return NULL;
 }
 
 #endif

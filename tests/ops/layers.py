@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
+from tinyc import reference
 from tinyc.graph import Graph, Quantization, Tensor, single_node_graph
-from tinyc.ops import all_ops
+from tinyc.ops import all_ops, problems
 
 ZERO_POINTS = st.sampled_from([-128, 127, 0, -1]) | st.integers(-128, 127)
 ACTIVATIONS = st.sampled_from(["NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
@@ -175,3 +176,84 @@ def with_bias(graph: Graph, values: npt.NDArray[np.int32]) -> Graph:
     bias = Tensor("bias", values.shape, "int32", None, values)
     node = replace(graph.nodes[0], inputs=(*graph.nodes[0].inputs[:2], len(graph.tensors)))
     return replace(graph, tensors=(*graph.tensors, bias), nodes=(node,))
+
+
+@st.composite
+def in_int16(draw: st.DrawFn, graphs: st.SearchStrategy[Graph], narrow: bool = True) -> Graph:
+    """The graphs of a layer with a filter in int16: biases of int64, or with `narrow` also int32, from usual to the largest."""
+    graph = draw(graphs)
+    source, weights, *biases, output = graph.tensors
+    assert weights.quantization is not None
+    fine = source.scale / 256
+    least = fine * max(weights.quantization.scale) / 2.0**6
+    changed = [
+        replace(source, dtype="int16", quantization=Quantization((fine,), (0,))),
+        replace(weights, quantization=replace(weights.quantization, zero_point=(0,) * len(weights.quantization.scale))),
+    ]
+    for bias in biases:
+        wide = not narrow or draw(st.booleans())
+        assert bias.data is not None
+        limit = draw(st.sampled_from([2**24, 2**36, 2**46 - 1]))
+        random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        values = random.integers(-limit, limit + 1, bias.shape, np.int64) if wide else bias.data
+        q = bias.quantization and Quantization((scale(fine * weights.quantization.scale[0]),), (0,))
+        changed.append(replace(bias, dtype="int64" if wide else "int32", data=values, quantization=q))
+    coarse = max(output.scale / 256, scale(least * 1.001), 2.0**-27)
+    changed.append(replace(output, dtype="int16", quantization=Quantization((coarse,), (0,))))
+    return replace(graph, tensors=tuple(changed))
+
+
+@st.composite
+def in_float32(draw: st.DrawFn, graphs: st.SearchStrategy[Graph]) -> Graph:
+    """The graphs of a layer with a filter in float32, values of one or of many magnitudes."""
+    graph = draw(graphs)
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    spread = draw(st.sampled_from([0, 3, 12]))
+
+    def values(tensor: Tensor) -> npt.NDArray[np.float32] | None:
+        if tensor.data is None:
+            return None
+        return (random.normal(0, 1, tensor.shape) * 2.0 ** random.integers(-spread, spread + 1, tensor.shape)).astype(
+            np.float32
+        )
+
+    changed = (replace(t, dtype="float32", quantization=None, data=values(t)) for t in graph.tensors)
+    return replace(graph, tensors=tuple(changed))
+
+
+def check_real(graph: Graph, samples: int = 3) -> None:
+    """`Op.real` on several samples is the reference on each, but for rounding; the graph's inputs are of float32."""
+    layer = next(graph.layers())
+    random = np.random.default_rng(4)
+    shapes = [tensor.shape for tensor in graph.input_tensors]
+    sets = [[random.normal(0, 1, shape).astype(np.float32) for shape in shapes] for _ in range(samples)]
+    batches = dict(zip(graph.inputs, (np.concatenate(arrays) for arrays in zip(*sets, strict=True)), strict=True))
+    given = [graph.tensors[i].data if i not in batches else batches[i] for i in layer.node.inputs if i >= 0]
+    real = all_ops()[layer.op].real
+    assert real is not None
+    [found] = real(layer, given)
+    expected = np.concatenate([reference.outputs(graph, inputs)[0] for inputs in sets])
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+def one_weight(op: str, activation: str) -> Graph:
+    """A float32 layer of 11 pixels or rows, one channel, and the weight 1.0."""
+    window = {"padding": "SAME", "stride": (1, 1), "dilation": (1, 1), "activation": activation}
+    attributes = {
+        "CONV_2D": window,
+        "DEPTHWISE_CONV_2D": {**window, "depth_multiplier": 1},
+        "FULLY_CONNECTED": {"activation": activation, "weights_format": "DEFAULT", "keep_num_dims": False},
+    }[op]
+    shape = (11, 1) if op == "FULLY_CONNECTED" else (1, 11, 1, 1)
+    ones = np.ones((1, 1) if op == "FULLY_CONNECTED" else (1, 1, 1, 1), np.float32)
+    zero = Tensor("bias", (1,), "float32", None, np.zeros(1, np.float32))
+    inputs = (Tensor("input", shape, "float32"), Tensor("filter", ones.shape, "float32", None, ones), zero)
+    return single_node_graph(op, inputs, (Tensor("output", shape, "float32"),), attributes)
+
+
+def problem(graph: Graph) -> str:
+    """The one problem of the graph's one layer."""
+    [text] = problems(next(graph.layers()))
+    return text

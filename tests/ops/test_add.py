@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from elementwise import only_problem, two_inputs
+from elementwise import check_inputs, float_corners, only_problem, two_inputs
 from hypothesis import given, settings
 from layers import with_attributes, with_tensor
 from oracle import check
@@ -21,9 +21,27 @@ def test_drawn_layers(graph: Graph) -> None:
     check(graph)
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(two_inputs("ADD", "int16") | two_inputs("ADD", "float32"))
+def test_drawn_wide_layers(graph: Graph) -> None:
+    check(graph)
+
+
+def test_float_corners() -> None:
+    for activation in ("NONE", "RELU", "RELU_N1_TO_1", "RELU6"):
+        graph = two_input_graph("ADD", ((60, 60), (60,)), (1, 1, 1), activation=activation, element="float32")
+        a, b = float_corners(60, 1), float_corners(60, 2)
+        with np.errstate(all="ignore"):
+            outer = np.add.outer(a, b)
+        rows = np.where(np.isnan(outer), np.float32(2), a[:, None])  # not-a-numbers have no bits of their own
+        with np.errstate(all="ignore"):
+            assert not np.isnan(rows + b).any()
+        check_inputs(graph, [[rows, b]])
+
+
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@given(two_inputs("ADD"))
+@given(two_inputs("ADD") | two_inputs("ADD", "int16") | two_inputs("ADD", "float32"))
 def test_many_drawn_layers(graph: Graph) -> None:
     check(graph, runs=3)
 
@@ -44,8 +62,9 @@ def test_in_place_only_where_nothing_repeats() -> None:
 
 
 def test_rules() -> None:
-    assert (
-        only_problem(with_tensor(GRAPH, 1, dtype="int16")) == "The second input must be int8. Found: int16 in 'input2'."
+    assert only_problem(with_tensor(GRAPH, 1, dtype="int16")) == (
+        "The inputs and the output must be int8, int16 or float32, all alike. "
+        "Found: int8 in 'input1', int16 in 'input2', int8 in 'output'."
     )
     assert "[2, 3] and [2]" in only_problem(with_tensor(GRAPH, 1, shape=(2,)))
     assert "[2, 0] and [3]" in only_problem(with_tensor(GRAPH, 0, shape=(2, 0)))

@@ -11,7 +11,7 @@ import layers
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from oracle import assert_same_bytes, check, random_inputs, tflm_outputs
+from oracle import assert_same_bytes, check, compiled_outputs, random_inputs, tflm_outputs
 from tinyc import reference
 from tinyc.graph import Graph, Layer, Quantization
 from tinyc.ops import all_ops, problems
@@ -30,6 +30,26 @@ def test_reference_same_as_tflm(graph: Graph) -> None:
     assert_same_bytes(reference.outputs(graph, inputs)[0], tflm_outputs(graph, inputs)[0], "TFLM differs")
 
 
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.conv_2d()) | layers.in_float32(layers.conv_2d()))
+def test_other_types_same_as_tflm_and_c(graph: Graph) -> None:
+    check(graph)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.conv_2d()) | layers.in_float32(layers.conv_2d()))
+def test_reference_of_other_types_same_as_tflm(graph: Graph) -> None:
+    inputs = random_inputs(graph, 0)
+    assert_same_bytes(reference.outputs(graph, inputs)[0], tflm_outputs(graph, inputs)[0], "TFLM differs")
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.conv_2d()) | layers.in_float32(layers.conv_2d()))
+def test_other_types_same_as_tflm_and_c_many(graph: Graph) -> None:
+    check(graph)
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(layers.conv_2d())
@@ -43,6 +63,25 @@ def test_sums_wrap_like_tflm() -> None:
     check(layers.with_tensor(graph, 2, data=limits), runs=4)
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(layers.in_float32(layers.conv_2d()).filter(lambda graph: len(graph.inputs) == 1))
+def test_real(graph: Graph) -> None:
+    layers.check_real(graph)
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+def test_float32_specials(activation: str) -> None:
+    """NaN passes the activation and -0.0 a bound of 0.0; without an activation, infinities become the largest numbers."""
+    graph = layers.one_weight("CONV_2D", activation)
+    specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1.0, -1.5, 6.0, 6.5, 3e38], np.float32)
+    inputs = [specials.reshape(graph.tensors[0].shape)]
+    [want] = reference.outputs(graph, inputs)
+    assert np.isnan(want.reshape(-1)[0])
+    assert np.isfinite(want.reshape(-1)[1:]).all()
+    assert_same_bytes(want, tflm_outputs(graph, inputs)[0], "TFLM differs")
+    assert_same_bytes(want, compiled_outputs(graph, [inputs])[0][0], "C differs")
+
+
 def _graph(name: str) -> Graph:
     return next(graph for case, graph in all_ops()["CONV_2D"].cases() if case == name)
 
@@ -52,10 +91,11 @@ def _layer(graph: Graph) -> Layer:
 
 
 BREAKS: list[tuple[str, Callable[[Graph], Graph]]] = [
-    ("The input must be int8", lambda g: layers.with_tensor(g, 0, dtype="int16")),
-    ("The filter must be int8", lambda g: layers.with_tensor(g, 1, dtype="float32")),
-    ("The bias must be int32", lambda g: layers.with_tensor(g, 2, dtype="int64")),
-    ("The output must be int8", lambda g: layers.with_tensor(g, 3, dtype="uint8")),
+    ("Found: int16 in 'input', int8 in 'filter', int32", lambda g: layers.with_tensor(g, 0, dtype="int16")),
+    ("Found: uint8 in 'input'", lambda g: layers.with_tensor(g, 0, dtype="uint8")),
+    ("int8, int8, int32 and int8; int16, int8", lambda g: layers.with_tensor(g, 1, dtype="float32")),
+    ("int64 in 'bias'", lambda g: layers.with_tensor(g, 2, dtype="int64")),
+    ("uint8 in 'output'", lambda g: layers.with_tensor(g, 3, dtype="uint8")),
     ("The input must have 4 dimensions", lambda g: layers.with_tensor(g, 0, shape=(6, 4))),
     ("The filter must have 4 dimensions", lambda g: layers.with_tensor(g, 1, shape=(8, 36))),
     ("must not be empty", lambda g: layers.with_tensor(g, 1, shape=(8, 0, 3, 4))),
@@ -93,6 +133,42 @@ def test_rule(text: str, change: Callable[[Graph], Graph]) -> None:
     found = problems(_layer(change(graph)))
     assert len(found) == 1
     assert text in found[0]
+
+
+def test_rules_of_int16() -> None:
+    graph = _graph("3x3, int16")
+    assert problems(_layer(graph)) == []
+    assert "(0 in int16). Found: 'input'" in layers.problem(
+        layers.with_tensor(graph, 0, quantization=Quantization((0.1,), (1,)))
+    )
+    assert "less than 2^46" in layers.problem(layers.with_tensor(graph, 2, data=np.full(8, 2**46, np.int64)))
+    assert "less than 2^46" in layers.problem(layers.with_tensor(graph, 2, data=np.full(8, -(2**63), np.int64)))
+    assert "at most 2^6 in int16" in layers.problem(
+        layers.with_tensor(graph, 3, quantization=Quantization((1e-9,), (0,)))
+    )
+    assert "int16 in 'filter'" in layers.problem(layers.with_tensor(graph, 1, dtype="int16"))
+    assert "int8 in 'output'" in layers.problem(layers.with_tensor(graph, 3, dtype="int8"))
+
+
+def test_float32_needs_no_quantization_but_one_type() -> None:
+    graph = _graph("3x3, float32")
+    assert all(tensor.quantization is None for tensor in graph.tensors)
+    assert problems(_layer(graph)) == []
+    assert problems(_layer(layers.with_tensor(graph, 3, quantization=Quantization((), ())))) == []
+    assert "all float32" in layers.problem(layers.with_tensor(graph, 1, dtype="int8"))
+    assert "all float32" in layers.problem(layers.with_tensor(graph, 2, dtype="int32"))
+
+
+def test_computed_int64_bias() -> None:
+    graph = _graph("dilated, int16")
+    tensors = [replace(t, data=None) if i == 2 else t for i, t in enumerate(graph.tensors)]
+    graph = replace(graph, tensors=tuple(tensors), inputs=(0, 2), input_names=("input", "bias"))
+    random = np.random.default_rng(5)
+    image = random.integers(-32768, 32768, graph.tensors[0].shape).astype(np.int16)
+    inputs = [image, random.integers(-(2**40), 2**40, graph.tensors[2].shape)]
+    [want] = reference.outputs(graph, inputs)
+    assert_same_bytes(want, tflm_outputs(graph, inputs)[0], "TFLM differs")
+    assert_same_bytes(want, compiled_outputs(graph, [inputs])[0][0], "C differs")
 
 
 def test_large_groups_are_rejected_without_division_by_zero() -> None:

@@ -29,6 +29,26 @@ def test_reference_same_as_tflm(graph: Graph) -> None:
     assert_same_bytes(reference.outputs(graph, inputs)[0], tflm_outputs(graph, inputs)[0], "TFLM differs")
 
 
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.depthwise_conv_2d(), narrow=False) | layers.in_float32(layers.depthwise_conv_2d()))
+def test_other_types_same_as_tflm_and_c(graph: Graph) -> None:
+    check(graph)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.depthwise_conv_2d(), narrow=False) | layers.in_float32(layers.depthwise_conv_2d()))
+def test_reference_of_other_types_same_as_tflm(graph: Graph) -> None:
+    inputs = random_inputs(graph, 0)
+    assert_same_bytes(reference.outputs(graph, inputs)[0], tflm_outputs(graph, inputs)[0], "TFLM differs")
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(layers.in_int16(layers.depthwise_conv_2d(), narrow=False) | layers.in_float32(layers.depthwise_conv_2d()))
+def test_other_types_same_as_tflm_and_c_many(graph: Graph) -> None:
+    check(graph)
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(layers.depthwise_conv_2d())
@@ -48,6 +68,25 @@ def test_absent_bias_means_zeros(graph: Graph) -> None:
     assert_same_bytes(expected, compiled_outputs(graph, [inputs])[0][0], "C differs from TFLM with zeros")
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(layers.in_float32(layers.depthwise_conv_2d()).filter(lambda graph: len(graph.inputs) == 1))
+def test_real(graph: Graph) -> None:
+    layers.check_real(graph)
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+def test_float32_specials(activation: str) -> None:
+    """NaN passes the activation and -0.0 a bound of 0.0; without an activation, infinities become the largest numbers."""
+    graph = layers.one_weight("DEPTHWISE_CONV_2D", activation)
+    specials = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1.0, -1.5, 6.0, 6.5, 3e38], np.float32)
+    inputs = [specials.reshape(graph.tensors[0].shape)]
+    [want] = reference.outputs(graph, inputs)
+    assert np.isnan(want.reshape(-1)[0])
+    assert np.isfinite(want.reshape(-1)[1:]).all()
+    assert_same_bytes(want, tflm_outputs(graph, inputs)[0], "TFLM differs")
+    assert_same_bytes(want, compiled_outputs(graph, [inputs])[0][0], "C differs")
+
+
 def _graph(name: str) -> Graph:
     return next(graph for case, graph in all_ops()["DEPTHWISE_CONV_2D"].cases() if case == name)
 
@@ -57,7 +96,7 @@ def _layer(graph: Graph) -> Layer:
 
 
 BREAKS: list[tuple[str, Callable[[Graph], Graph]]] = [
-    ("The input must be int8", lambda g: layers.with_tensor(g, 0, dtype="float32")),
+    ("Found: float32 in 'input'", lambda g: layers.with_tensor(g, 0, dtype="float32")),
     ("The filter must have 4 dimensions", lambda g: layers.with_tensor(g, 1, shape=(3, 3, 8))),
     ("must not be empty", lambda g: layers.with_tensor(g, 0, shape=(0, 5, 6, 8))),
     ("times the depth multiplier", lambda g: layers.with_attributes(g, depth_multiplier=2)),
@@ -113,3 +152,11 @@ def test_computed_filter() -> None:
     graph = _graph("multiplier 4, dilated")
     tensors = tuple(replace(t, data=None) if i == 1 else t for i, t in enumerate(graph.tensors))
     check(replace(graph, tensors=tensors, inputs=(0, 1), input_names=("input", "filter")))
+
+
+def test_bias_of_int16_is_int64() -> None:
+    """TFLite Micro reads an int32 bias of an int16 layer as int64."""
+    graph = _graph("3x3, int16")
+    assert problems(_layer(graph)) == []
+    narrow = layers.with_tensor(graph, 2, dtype="int32", data=np.zeros(8, np.int32))
+    assert "must be int64. Found: int32" in layers.problem(narrow)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layers import ACTIVATIONS, ZERO_POINTS, scale
-from oracle import assert_same_bytes, check, compiled_outputs
+from layers import ACTIVATIONS, ZERO_POINTS, check_real, scale
+from oracle import assert_same_bytes, check, compiled_outputs, tflm_outputs
+from tinyc import reference
 from tinyc.graph import Graph, Quantization
 from tinyc.lower import lower
 from tinyc.ops._pool import case
@@ -21,21 +23,68 @@ OPS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 
 @st.composite
-def pools(draw: st.DrawFn, largest: int = 9) -> Graph:
+def pools(draw: st.DrawFn, largest: int = 9, dtypes: Sequence[str] = ("int8",)) -> Graph:
     """Any geometry: windows larger than the image with SAME, strides larger than the window, skipped pixels."""
     padding = draw(st.sampled_from(["SAME", "VALID"]))
     image = draw(st.tuples(st.integers(1, largest), st.integers(1, largest)))
     window = tuple(draw(st.integers(1, extent if padding == "VALID" else extent + 3)) for extent in image)
     stride = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
-    q = Quantization((scale(draw(st.floats(0.001, 2.0))),), (draw(ZERO_POINTS),))
+    dtype = draw(st.sampled_from(dtypes))
+    q = Quantization((scale(draw(st.floats(0.001, 2.0))),), (draw(ZERO_POINTS) if dtype == "int8" else 0,))
     shape = (draw(st.integers(1, 3)), *image, draw(st.integers(1, 9)))
-    return case(draw(st.sampled_from(OPS)), shape, (window[0], window[1]), stride, padding, draw(ACTIVATIONS), q)
+    op, activation = draw(st.sampled_from(OPS)), draw(ACTIVATIONS)
+    return case(op, shape, (window[0], window[1]), stride, padding, activation, q, dtype)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(pools())
 def test_matches_tflite_micro(graph: Graph) -> None:
     check(graph)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(pools(dtypes=("int16", "float32")))
+def test_other_types_match_tflite_micro(graph: Graph) -> None:
+    check(graph)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(pools(dtypes=("float32",)))
+def test_real(graph: Graph) -> None:
+    check_real(graph)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(pools(largest=17, dtypes=("int16", "float32")))
+def test_other_types_match_tflite_micro_at_length(graph: Graph) -> None:
+    check(graph)
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("activation", ["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+def test_float32_specials(op: str, activation: str) -> None:
+    """NaN is no maximum, and of 0.0 and -0.0 the first one stays; without an activation, infinities become the largest numbers."""
+    graph = case(op, (1, 2, 8, 1), (2, 1), (1, 1), "VALID", activation, dtype="float32")
+    nan, inf = np.nan, np.inf
+    values = [[nan, nan, 0.0, -0.0, inf, -inf, 3e38, -2.0], [nan, 1.0, -0.0, 0.0, 1.0, -inf, 3e38, 7.5]]
+    image = np.array(values, np.float32).reshape(1, 2, 8, 1)
+    [want] = reference.outputs(graph, [image])
+    assert np.isnan(want).sum() == (2 if op == "AVERAGE_POOL_2D" else 0)
+    assert not np.isinf(want).any()
+    assert_same_bytes(want, tflm_outputs(graph, [image])[0], "TFLM differs")
+    assert_same_bytes(want, compiled_outputs(graph, [[image]])[0][0], "C differs")
+
+
+def test_mean_of_the_largest_int16_window() -> None:
+    graph = case("AVERAGE_POOL_2D", (1, 255, 257, 1), (255, 257), (1, 1), "VALID", dtype="int16")
+    for value in (-32768, 32767):
+        image = np.full((1, 255, 257, 1), value, np.int16)
+        [[mean]] = compiled_outputs(graph, [[image]])
+        assert mean.item() == reference.outputs(graph, [image])[0].item() == value
+        assert tflm_outputs(graph, [image])[0].item() == value
+    large = changed(graph, 0, shape=(1, 256, 256, 1))
+    assert "65535 in int16" in found(with_attributes(large, window=(256, 256)))
 
 
 @pytest.mark.slow
@@ -72,8 +121,8 @@ def test_scales_may_differ_by_a_millionth() -> None:
 def test_rules(op: str) -> None:
     graph = case(op, (1, 6, 6, 2), (2, 2), (2, 2), "VALID")
     other = Quantization((0.5,), (-9,))
-    assert "input must be int8. Found: float32" in found(changed(graph, 0, dtype="float32"))
-    assert "output must be int8. Found: int16" in found(changed(graph, 1, dtype="int16"))
+    assert "input must be int8 or int16 or float32. Found: uint8" in found(changed(graph, 0, dtype="uint8"))
+    assert "output must have the input's type. Found: int8 and int16" in found(changed(graph, 1, dtype="int16"))
     assert "per tensor" in found(changed(graph, 0, quantization=None))
     assert "4 dimensions. Found: shape [6, 6, 2]" in found(changed(graph, 0, shape=(6, 6, 2)))
     assert "fused activation" in found(with_attributes(graph, activation="TANH"))

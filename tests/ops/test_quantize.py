@@ -3,12 +3,13 @@
 
 import numpy as np
 import pytest
-from elementwise import SCALES, check_inputs, every_byte, only_problem
-from hypothesis import given, settings
+from elementwise import SCALES, check_inputs, every_byte, every_int16, only_problem
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layers import ZERO_POINTS, scale, with_tensor
 from tinyc import reference
 from tinyc.graph import Array, Graph, Quantization
+from tinyc.ops import problems
 from tinyc.ops._elementwise import one_input_graph
 
 
@@ -61,6 +62,40 @@ def test_float32_to_uint8(output_scale: float, zero_point: int, seed: int) -> No
     assert (reference.outputs(graph, [values])[0] == signed.astype(np.int16) + 128).all()
 
 
+@st.composite
+def int16_requantizations(draw: st.DrawFn) -> Graph:
+    """With int16 on one side or both: every value of the input."""
+    pair = draw(st.sampled_from([("int16", "int16"), ("int16", "int8"), ("int8", "int16")]))
+    source = draw(SCALES | st.floats(-16, 8).map(lambda e: scale(2.0**e)))
+    ends = zip(pair, (source, draw(st.just(source) | SCALES)), strict=True)
+    sides = [(kind, s, draw(ZERO_POINTS) if kind == "int8" else 0) for kind, s in ends]
+    graph = one_input_graph("QUANTIZE", (256,) if pair[0] == "int8" else (256, 256), sides[0], sides[1])
+    assume(problems(next(graph.layers())) == [])
+    return graph
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(int16_requantizations())
+def test_requantize_int16(graph: Graph) -> None:
+    check_inputs(graph, every_byte(graph) if graph.tensors[0].dtype == "int8" else every_int16(graph))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(FLOAT_SCALES, st.integers(0, 2**32 - 1))
+def test_float32_to_int16(output_scale: float, seed: int) -> None:
+    values = spread(output_scale, seed) * np.random.default_rng(seed).choice(np.float32([1, 16, 128, 200]), 300)
+    with np.errstate(all="ignore"):
+        values = np.clip(values, -(2**31 - 128) * np.float32(output_scale), (2**31 - 128) * np.float32(output_scale))
+    check_inputs(from_float("int16", output_scale, 0), [[values]])
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@given(int16_requantizations())
+def test_many_int16(graph: Graph) -> None:
+    check_inputs(graph, every_byte(graph) if graph.tensors[0].dtype == "int8" else every_int16(graph))
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(requantizations(), FLOAT_SCALES, ZERO_POINTS, st.integers(0, 2**32 - 1))
@@ -76,12 +111,15 @@ def test_halves_round_away_from_zero() -> None:
     assert reference.outputs(graph, [values])[0].tolist() == [1, -1, 2, -2, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize(("kind", "zero_point", "low", "high"), [("int8", -7, -128, 127), ("uint8", 200, 0, 255)])
+@pytest.mark.parametrize(
+    ("kind", "zero_point", "low", "high"),
+    [("int8", -7, -128, 127), ("uint8", 200, 0, 255), ("int16", 0, -32768, 32767)],
+)
 def test_what_is_out_of_range_saturates(kind: str, zero_point: int, low: int, high: int) -> None:
     """Undefined in TFLite Micro beyond 32 bits."""
     graph = from_float(kind, 0.1, zero_point, 11)
     inf, nan, tiny = np.inf, np.nan, 1e-45
-    values = np.array([inf, -inf, nan, 3e38, -3e38, 1e10, -1e10, 200, -200, tiny, -tiny], np.float32)
+    values = np.array([inf, -inf, nan, 3e38, -3e38, 1e10, -1e10, 20000, -20000, tiny, -tiny], np.float32)
     check_inputs(graph, [[values]], tflm=False)
     expected = [high, low, low, high, low, high, low, high, low, zero_point, zero_point]
     assert reference.outputs(graph, [values])[0].tolist() == expected
@@ -96,9 +134,12 @@ def test_quotients_that_overflow_saturate() -> None:
 
 def test_rules() -> None:
     graph = one_input_graph("QUANTIZE", (3,), ("uint8", 0.1, 0), ("int8", 0.1, 0))
-    assert "float32 or int8 or uint8. Found: int16" in only_problem(with_tensor(graph, 0, dtype="int16"))
-    assert "int8 or uint8. Found: int16" in only_problem(with_tensor(graph, 1, dtype="int16"))
+    assert "float32 or int8 or uint8 or int16. Found: int32" in only_problem(with_tensor(graph, 0, dtype="int32"))
+    assert "int16 int8 or int16. Found: uint8 to int16" in only_problem(with_tensor(graph, 1, dtype="int16"))
     assert "uint8 to uint8" in only_problem(with_tensor(graph, 1, dtype="uint8"))
+    steep = one_input_graph("QUANTIZE", (3,), ("int16", 1.0, 0), ("int16", 2.0**-15, 0))
+    assert "from int16 2^15 times" in only_problem(steep)
+    assert "(0 in int16)" in only_problem(with_tensor(steep, 1, quantization=Quantization((1.0,), (5,))))
     assert "2^30 times" in only_problem(with_tensor(graph, 1, quantization=Quantization((2.0**-40,), (0,))))
     assert "2^-126" in only_problem(from_float("int8", 2.0**-127, 0))
     assert "no quantization" in only_problem(with_tensor(graph, 1, quantization=None))

@@ -2,7 +2,7 @@
 """RELU against TFLite Micro on all 256 inputs, and the messages of its rules."""
 
 import pytest
-from elementwise import SCALES, check_inputs, every_byte, only_problem
+from elementwise import SCALES, check_inputs, every_byte, every_int16, float_corners, only_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layers import ZERO_POINTS, scale, with_tensor
@@ -17,6 +17,20 @@ LAYERS = st.builds(
     st.tuples(WIDE_SCALES, ZERO_POINTS),
     st.tuples(WIDE_SCALES, ZERO_POINTS),
 )
+
+INT16_LAYERS = st.builds(
+    lambda source, output: one_input_graph("RELU", (2**16,), ("int16", source, 0), ("int16", output, 0)), SCALES, SCALES
+)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(INT16_LAYERS)
+def test_every_int16_input(graph: Graph) -> None:
+    check_inputs(graph, every_int16(graph))
+
+
+def test_float_corners() -> None:
+    check_inputs(one_input_graph("RELU", (500,), ("float32", 0, 0), ("float32", 0, 0)), [[float_corners(500)]])
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -11,8 +11,10 @@ from ...program import Binding, Constant, Input, Output, Scalar, Table
 from .. import Kernel, always
 
 
-def lookup_kernel(op: str, values: Values, applies: Callable[[Layer], bool] = always) -> Kernel:
-    """`tinyc_lookup_x8` for an operator that applies `values` to every element."""
+def lookup_kernel(
+    op: str, values: Values, applies: Callable[[Layer], bool] = always, dtype: str | None = "int8"
+) -> Kernel:
+    """`tinyc_lookup_x8` for an operator that applies `values` to every element; `dtype` as in :class:`Kernel`."""
 
     def bind(layer: Layer) -> Binding:
         return Binding(
@@ -21,4 +23,4 @@ def lookup_kernel(op: str, values: Values, applies: Callable[[Layer], bool] = al
             overlap={0: 0},
         )
 
-    return Kernel("tinyc_lookup_x8", op, bind, lambda layer: 6.0 * layer.output.elements, applies)
+    return Kernel("tinyc_lookup_x8", op, bind, lambda layer: 6.0 * layer.output.elements, applies, dtype=dtype)

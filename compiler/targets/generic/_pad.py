@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The call of the padding kernel, for PAD and PADV2."""
+"""The padding kernels, for PAD and PADV2."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from ...graph import DTYPES, Layer
 from ...ops._pad import paddings, value
 from ...program import Binding, Input, Output, Params, ParamsPointer
+from .. import Kernel
 
 #: Loops around the rows of one call: one less than the most dimensions.
 _LOOPS = 4
@@ -50,17 +51,58 @@ def _rows(layer: Layer) -> _Rows:
     return _Rows(row, (*counts, *[1] * unused), (*gaps, *[0] * unused)[:_LOOPS], lead, tail)
 
 
-def bind(layer: Layer) -> Binding:
+def kernels(op: str) -> tuple[Kernel, ...]:
+    """The kernel for padding whose bytes are all the same, and the one for any other."""
+    return (
+        Kernel(
+            "tinyc_pad",
+            op,
+            lambda layer: _bind(layer, "tinyc_pad_params", _byte(layer)),
+            _cost,
+            bytes_alike,
+            dtype=None,
+        ),
+        Kernel(
+            "tinyc_pad_wide",
+            op,
+            lambda layer: _bind(layer, "tinyc_pad_wide_params", _word(layer)),
+            lambda layer: 2.0 * _cost(layer),
+            lambda layer: not bytes_alike(layer),
+            dtype=None,
+        ),
+    )
+
+
+def _element(layer: Layer) -> bytes:
+    """One element of padding."""
+    dtype = np.dtype(DTYPES[layer.input(0).dtype])
+    return np.array(value(layer), dtype.newbyteorder("<")).tobytes()
+
+
+def bytes_alike(layer: Layer) -> bool:
+    return len(set(_element(layer))) == 1
+
+
+def _byte(layer: Layer) -> int:
+    return int.from_bytes(_element(layer)[:1], "little", signed=True)
+
+
+def _word(layer: Layer) -> int:
+    element = _element(layer)
+    return int.from_bytes(element * (4 // len(element)), "little")
+
+
+def _bind(layer: Layer, ctype: str, number: int) -> Binding:
     rows = _rows(layer)
     params = Params(
-        "tinyc_pad_params",
+        ctype,
         {
             "row": rows.row,
             "count": rows.counts,
             "gap": rows.gaps,
             "lead": rows.lead,
             "tail": rows.tail,
-            "value": int(value(layer)),
+            "value": number,
         },
     )
     # Copying goes forward: what has been written is ahead of what has been read by the padding so far.
@@ -68,5 +110,5 @@ def bind(layer: Layer) -> Binding:
     return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: ahead})
 
 
-def cost(layer: Layer) -> float:
+def _cost(layer: Layer) -> float:
     return layer.output.bytes * 3.0 + layer.input(0).bytes / _rows(layer).row * 25.0

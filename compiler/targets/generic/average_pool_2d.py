@@ -35,5 +35,19 @@ def _cost_of_rows(layer: Layer) -> float:
 
 KERNELS = (
     Kernel("tinyc_average_pool_2d_s8", "AVERAGE_POOL_2D", _pool.bind, lambda layer: _pool.cost(layer, 60.0)),
+    Kernel(
+        "tinyc_average_pool_2d_s16",
+        "AVERAGE_POOL_2D",
+        _pool.bind,
+        lambda layer: _pool.cost(layer, 44.0, 6.0),
+        dtype="int16",
+    ),
+    Kernel(
+        "tinyc_average_pool_2d_f32",
+        "AVERAGE_POOL_2D",
+        _pool.bind_float32,
+        lambda layer: _pool.cost(layer, 40.0, 6.0),
+        dtype="float32",
+    ),
     Kernel("tinyc_average_pool_rows_s8", "AVERAGE_POOL_2D", bind_rows, _cost_of_rows, partial=True),
 )

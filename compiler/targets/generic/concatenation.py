@@ -44,4 +44,4 @@ def _cost(layer: Layer) -> float:
     return layer.output.bytes * 3.0 + _blocks(layer) * len(layer.inputs) * 15.0
 
 
-KERNELS = (Kernel("tinyc_concatenation", "CONCATENATION", _bind, _cost),)
+KERNELS = (Kernel("tinyc_concatenation", "CONCATENATION", _bind, _cost, dtype=None),)

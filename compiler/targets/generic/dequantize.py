@@ -10,9 +10,9 @@ from .quantize import float_binding
 
 
 def _bind(layer: Layer) -> Binding:
-    # The output grows by three bytes more than the input shrinks, up to the last element.
-    size = layer.output.elements
-    return float_binding(size, layer.input(0), max(3 * (size - 1), 0))
+    # Of each element before the last, the output has three bytes (two with int16) more than the input.
+    size, source = layer.output.elements, layer.input(0)
+    return float_binding(size, source, (4 - source.bytes // size) * (size - 1))
 
 
 def _cost(layer: Layer) -> float:
@@ -20,6 +20,7 @@ def _cost(layer: Layer) -> float:
 
 
 KERNELS = (
-    Kernel("tinyc_dequantize_s8_f32", "DEQUANTIZE", _bind, _cost, lambda layer: layer.input(0).dtype == "int8"),
-    Kernel("tinyc_dequantize_u8_f32", "DEQUANTIZE", _bind, _cost, lambda layer: layer.input(0).dtype == "uint8"),
+    Kernel("tinyc_dequantize_s8_f32", "DEQUANTIZE", _bind, _cost, dtype="int8"),
+    Kernel("tinyc_dequantize_u8_f32", "DEQUANTIZE", _bind, _cost, dtype="uint8"),
+    Kernel("tinyc_dequantize_s16_f32", "DEQUANTIZE", _bind, _cost, dtype="int16"),
 )

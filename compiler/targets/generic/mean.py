@@ -27,8 +27,17 @@ def _bind(layer: Layer) -> Binding:
     return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: 0})
 
 
+def _bind_float(layer: Layer) -> Binding:
+    params = Params("tinyc_mean_f32_params", asdict(loops(layer)))
+    return Binding(args=(ParamsPointer(), Input(0), Output()), params=params, overlap={0: 0})
+
+
 def _cost(layer: Layer) -> float:
     return layer.input(0).elements * 5.0 + layer.output.elements * 50.0
 
 
-KERNELS = (Kernel("tinyc_mean_s8", "MEAN", _bind, _cost),)
+KERNELS = (
+    Kernel("tinyc_mean_s8", "MEAN", _bind, _cost),
+    Kernel("tinyc_mean_s16", "MEAN", _bind, _cost, dtype="int16"),
+    Kernel("tinyc_mean_f32", "MEAN", _bind_float, _cost, dtype="float32"),
+)

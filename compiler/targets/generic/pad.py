@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from .. import Kernel
 from . import _pad
 
-KERNELS = (Kernel("tinyc_pad", "PAD", _pad.bind, _pad.cost),)
+KERNELS = _pad.kernels("PAD")

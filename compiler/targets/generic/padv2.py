@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from .. import Kernel
 from . import _pad
 
-KERNELS = (Kernel("tinyc_pad", "PADV2", _pad.bind, _pad.cost),)
+KERNELS = _pad.kernels("PADV2")

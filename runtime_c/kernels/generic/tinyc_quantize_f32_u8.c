@@ -6,6 +6,6 @@
 TINYC_KERNEL void tinyc_quantize_f32_u8(const tinyc_quantize_params *restrict params, const float *input,
                                         uint8_t *output) {
     for (uint32_t i = 0; i < params->size; i++) {
-        output[i] = (uint8_t)tinyc_quantize(input[i], params->scale, params->zero_point, 0, UINT8_MAX);
+        output[i] = (uint8_t)tinyc_quantize(input[i], params->scale, 1024.0f, params->zero_point, 0, UINT8_MAX);
     }
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tinyc_kernels.h"
+
+#include "tinyc_fixed_point.h"
+
+/* No `restrict`: the output may be the input's memory. */
+TINYC_KERNEL void tinyc_mean_s16(const tinyc_mean_params *params, const int16_t *input, int16_t *output) {
+    const int32_t inner = params->inner;
+    const int32_t group = params->inner_count * inner; /* values of one middle entry */
+    const int32_t block = params->middle * group;      /* values of one outer_count entry */
+    for (int32_t o = 0; o < params->outer; o++) {
+        for (int32_t m = 0; m < params->middle; m++) {
+            for (int32_t i = 0; i < inner; i++) {
+                int32_t at = m * group + i;
+                int32_t sum = 0;
+                for (int32_t j = params->outer_count; j > 0; j--) {
+                    for (int32_t k = params->inner_count; k > 0; k--) {
+                        sum += input[at];
+                        at += inner;
+                    }
+                    at += block - group;
+                }
+                const int32_t value = tinyc_requantize(sum, params->multiplier, params->shift);
+                *output++ = (int16_t)tinyc_clamp(value, INT16_MIN, INT16_MAX);
+            }
+        }
+        input += params->outer_count * block;
+    }
+}
