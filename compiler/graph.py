@@ -173,7 +173,8 @@ class Graph:
     """A network in execution order.
 
     `input_names` and `output_names` are signature names where the file has them, else tensor names; `labels` are the
-    class labels of output 0 from the file's metadata, if any.
+    class labels of output 0 from the file's metadata, if any; `preprocessing` is the JSON of how inputs are made (tinyc.data), if
+    the file has it.
     """
 
     tensors: tuple[Tensor, ...]
@@ -184,6 +185,7 @@ class Graph:
     output_names: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     source: Source = Source()
+    preprocessing: str = ""
 
     def layer(self, node: Node) -> Layer:
         return Layer(

@@ -49,6 +49,33 @@ def manifest(files: Mapping[str, bytes]) -> dict[str, str]:
     return {path: hashlib.sha256(data).hexdigest() for path, data in sorted(files.items())}
 
 
+def write_single_files(files: Mapping[Path, bytes]) -> None:
+    """Writes files that a command was asked for by name: complete under temporary names first, then all in place of what was there.
+
+    Raises UsageError for a folder, ToolError when one cannot be written; then none is.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            if path.is_dir():
+                raise UsageError("output", f"'{path}' is a folder", expected="a file")
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
+            staged[path] = Path(name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            staged[path].chmod(0o644)
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        place = next((path for path in files if path not in staged), path)
+        raise ToolError(
+            f"output file '{place}'", error.strerror or str(error), hint="nothing was written; choose another place"
+        ) from None
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
 def _existing(folder: Path) -> set[str]:
     """The files of an earlier build in `folder`, by its report; empty for a new or empty folder."""
     if not folder.exists():

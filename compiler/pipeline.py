@@ -16,36 +16,46 @@ from .boards import Board, load_board
 from .choose import Limits, choose
 from .dump import graph_text, plan_text, program_text
 from .emit import Port, emit, ports
+from .emit.preprocess import preprocess_files
 from .errors import DoesNotFitError, ModelError, ToolError, UsageError, suggestion
+from .evaluation import Evaluation, evaluate
 from .graph import DTYPES, Array, Graph
-from .importers.tflite import from_bytes, read_model
 from .lower import OPTIMIZE, lower
 from .measure import Measurement, measure
 from .memory import MemoryMap, plan_memory
+from .model import DataSource, Model, Quantizing, load_model, read_evaluation
 from .output import REPORT, manifest, write_files
 from .passes import run_passes
 from .placement import Placement, inputs_apart, outside_bytes, place
 from .plan import Arena
 from .program import Program
 from .projects import KINDS, ProjectInfo, TensorInfo, Vector, default_kind, wrap
+from .quantize.analysis import analyse
 from .report import Flash, LayerRow, Report, Stack, layer_rows, needs, ram, stream_rows
 from .report.fit import Budget, Needs, check_fit, fit
 from .report.html import PAGE, page
 from .report.plan import plan
+from .report.quantization import QuantizationReport, quantization_report
+from .report.quantization_html import page as quantization_page
 from .targets.cpus import find_cpu
 from .verification import EngineResult, choose_engines, run_image, verify
 from .verification.renode import verify_in_renode
-from .verification.vectors import make_inputs
+from .verification.vectors import load_inputs, make_inputs
+
+#: The page on quantization, of builds that quantized their model.
+QUANTIZATION_PAGE = "quantization.html"
 
 VERIFY = ("auto", "none", "host", "unicorn", "qemu", "renode")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones.
+    """What a build is asked for. `inputs` are extra input sets to verify with, besides `count` made ones; `input_files` are such sets
+    in files (see `vectors.load_inputs`).
 
     `profile` asks for the estimate of cycles too. With `stream_input` the input's rows come one by one. `place` says which memory
-    holds the arena or the tables (see `placement.place`), where tinyc's own choice is not wanted.
+    holds the arena or the tables (see `placement.place`), where tinyc's own choice is not wanted. `quantizing` is for float models;
+    `evaluate` are samples, mostly with labels, on which the compiled C is measured, read as `quantizing.data` says.
     """
 
     board: str
@@ -64,6 +74,9 @@ class Options:
     profile: bool = False
     stream_input: bool = False
     place: Mapping[str, str] = field(default_factory=dict)
+    quantizing: Quantizing = field(default_factory=Quantizing)
+    evaluate: DataSource | None = None
+    input_files: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,25 +127,27 @@ def compile_model(
     cpu = find_cpu(board.cpu)
     kind = options.format or default_kind(board)
     progress("reading the model")
-    data = read_model(Path(model))
-    graph = run_passes(from_bytes(data, Path(model).name))
+    source = load_model(Path(model), options.quantizing, progress)
+    graph = run_passes(source.graph)
+    options = replace(options, inputs=[*options.inputs, *load_inputs(graph, options.input_files)], input_files=())
     name = model_name(options.name, Path(model))
     built = _build(graph, board, name, options, progress)
     budget = built.budget
-    program, memory, library = built.program, built.memory, built.library
+    program, memory = built.program, built.memory
+    library = {**built.library, **_input_files(name, source)}
     rows = layer_rows(program, memory)
     flash, stack = _figures(rows, built.measurement)
     needed = _needs(built, board)
     check_fit(board, program, memory, options.optimize, needed, budget)
     info = _project(name, graph, board, memory, built.placement, Path(model).name, options)
-    files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": data}
+    files = {**wrap(kind, library, info), f"{name}.tflite" if kind == "c" else f"model/{name}.tflite": source.data}
     if options.verify == "renode":
         engines, not_verified = [verify_in_renode(files, board.name, info.vectors[0].output, progress)], ""
     else:
         engines, not_verified = _verification(name, program, library, options, progress)
     instructions = next((engine.layers for engine in engines if engine.layers), None)
     cycles = next((engine.layer_cycles for engine in engines if engine.layer_cycles), None)
-    measured = next((engine.stack for engine in engines if engine.stack is not None), None)
+    used = next((engine.stack for engine in engines if engine.stack is not None), None)
     report = Report(
         tinyc=__version__,
         name=name,
@@ -148,19 +163,26 @@ def compile_model(
         streams=stream_rows(program),
         ram=ram(program, memory),
         memories=built.placement.places,
-        warnings=built.placement.warnings,
+        warnings=(*source.warnings, *built.placement.warnings),
         plan=plan(program, memory),
         flash=flash,
-        stack=replace(stack, measured=measured),
+        stack=replace(stack, measured=used),
         fit=fit(board, needed, built.placement.arena.available if built.placement.arena.kind == "psram" else None),
         verification=tuple(engines),
         not_verified=not_verified,
         files={},
+        preprocessing=None if source.preprocessing is None else source.preprocessing.to_json(),
     )
+    built_c = Compilation(name, graph, program, memory, library, info, files, report)
+    report = replace(report, evaluation=_evaluation(built_c, source, options, progress))
+    if source.quantized is not None:
+        quantization = _quantization(name, source, report.evaluation, progress)
+        files[QUANTIZATION_PAGE] = quantization_page(quantization).encode()
+        report = replace(report, quantization=quantization.to_json())
     files[PAGE] = page(report).encode()
     report = replace(report, files=manifest(files))
     files[REPORT] = (json.dumps(report.to_json(), indent=2) + "\n").encode()
-    return Compilation(name, graph, program, memory, library, info, files, report)
+    return replace(built_c, files=files, report=report)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +246,44 @@ def _build_within(
             break
         left = Budget(left.flash - max(over_flash, 0), left.ram - max(over_ram, 0))
     return _Built(program, memory, placement, library, measurement, budget)
+
+
+def _input_files(name: str, source: Model) -> Mapping[str, bytes]:
+    """C that makes the model's inputs of raw data as its calibration data were made, where that is known."""
+    return (
+        {} if source.preprocessing is None else preprocess_files(name, source.preprocessing, source.graph.input_tensors)
+    )
+
+
+def _evaluation(
+    built: Compilation, source: Model, options: Options, progress: Callable[[str], None]
+) -> Evaluation | None:
+    """What the compiled C is worth on the user's samples, where there are some: natively, and where the build was verified in
+    emulation, on the core itself, too."""
+    if options.evaluate is None:
+        return None
+    data = read_evaluation(source, options.evaluate, options.quantizing.data, progress)
+    real = None if source.quantized is None else source.quantized.real
+    emulated = any(engine.emulator not in ("host", "renode") for engine in built.report.verification)
+    core = built.program.cpu if emulated else None
+    return evaluate(built, data.arrays, data.labels, real=real, classes=data.classes, emulate=core, progress=progress)
+
+
+def _quantization(
+    name: str, source: Model, measured: Evaluation | None, progress: Callable[[str], None]
+) -> QuantizationReport:
+    """What quantization did, layer by layer, on the samples that calibrated."""
+    assert source.quantized is not None
+    samples = source.calibration
+    analysis = None if samples is None else analyse(source.quantized, samples.arrays, progress)
+    return quantization_report(
+        source.quantized,
+        name,
+        analysis=analysis,
+        evaluation=measured,
+        preprocessing=source.preprocessing,
+        warnings=source.warnings,
+    )
 
 
 def _check_options(options: Options) -> None:
@@ -400,7 +460,7 @@ def run_native(built: Compilation, inputs: Array) -> Array:
 
 def dump(model: Path, options: Options, stage: str) -> str:
     """One stage of the compiler as text: `graph` (after the passes), `program` or `plan`."""
-    graph = run_passes(from_bytes(read_model(model), model.name))
+    graph = run_passes(load_model(model, options.quantizing).graph)
     if stage == "graph":
         return graph_text(graph)
     board = load_board(options.board)

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from ..errors import UsageError
-from ..importers.tflite import load
 from ..lower import OPTIMIZE
+from ..model import Quantizing
 from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
 from ..placement import parse_wanted
 from ..projects import KINDS, next_step
@@ -26,11 +26,11 @@ from ..report.text import render
 from ..report.text_map import memory_map
 from ..report.totals import render as render_totals
 from ..share import compile_models
-from ..verification.vectors import load_inputs
-from ._help import HELP
+from ._help import HELP, Sections
+from ._quantize import quantize_options
 
 
-@click.command("build", context_settings=HELP)
+@click.command("build", cls=Sections, context_settings=HELP)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--board", "-b", required=True, help="Board name (see `tinyc boards`), or a path to a board's .toml.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Output folder.  [default: <name>-<board>]")
@@ -98,6 +98,13 @@ from ._help import HELP
 )
 @click.option("--memory-map", "with_map", is_flag=True, help="Print where every buffer lies, layer by layer, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--evaluate",
+    "evaluation",
+    metavar="DATA",
+    help="Samples, mostly with labels, to measure accuracy on: that of the compiled C.",
+)
+@quantize_options
 def command(
     models: tuple[Path, ...],
     board: str,
@@ -121,17 +128,19 @@ def command(
     stage: str | None,
     with_map: bool,
     as_json: bool,
+    evaluation: str | None,
+    quantizing: Quantizing,
 ) -> None:
-    """Compile MODEL (.tflite) into a firmware project for a board and verify it byte for byte.
+    """Compile MODEL into a firmware project for a board and verify it byte for byte.
 
+    MODEL is an int8 .tflite file, or with --calibrate a float .tflite, .keras or .h5 file or a SavedModel folder.
     Several models become one project: each a library of its own, verified alone and in turn with the others.
 
     Exit codes: 0 done, 1 the model or data is at fault, 2 usage, 3 does not fit the board, 4 a tool is missing or failed,
     5 verification mismatch.
     """
-    _check_several(models, names, inputs, share_arena, stage)
+    _check_several(models, names, inputs, share_arena, stage, evaluation, quantizing)
     model = models[0]
-    sets = load_inputs(load(model), inputs) if inputs else []
     options = Options(
         board,
         names[0] if len(models) == 1 and names else None,
@@ -139,7 +148,7 @@ def command(
         framework,
         optimize,
         engine,
-        sets,
+        (),
         count,
         seed,
         layers,
@@ -148,6 +157,9 @@ def command(
         ram_budget,
         stream_input=stream_input,
         place=parse_wanted(places),
+        quantizing=quantizing,
+        evaluate=evaluation,
+        input_files=inputs,
     )
     if stage is not None:
         click.echo(dump(model, options, stage))
@@ -166,7 +178,13 @@ def command(
 
 
 def _check_several(
-    models: tuple[Path, ...], names: tuple[str, ...], inputs: tuple[Path, ...], share_arena: bool, stage: str | None
+    models: tuple[Path, ...],
+    names: tuple[str, ...],
+    inputs: tuple[Path, ...],
+    share_arena: bool,
+    stage: str | None,
+    evaluation: str | None,
+    quantizing: Quantizing,
 ) -> None:
     """What one model has and several do not, or the other way round."""
     if len(models) == 1:
@@ -175,7 +193,12 @@ def _check_several(
         if len(names) > 1:
             raise UsageError("--name", f"given {len(names)} times for one model", expected="once")
         return
-    for option, given in (("--input", bool(inputs)), ("--dump", stage is not None)):
+    for option, given in (
+        ("--input", bool(inputs)),
+        ("--dump", stage is not None),
+        ("--evaluate", evaluation is not None),
+        ("--calibrate", quantizing.calibrate is not None),
+    ):
         if given:
             raise UsageError(option, f"is for one model, not for {len(models)}", hint="build each model alone for it")
 

@@ -25,17 +25,19 @@ from ..importers.schema import (
 from ..importers.tflite import OPAQUE_TYPES, PACKED_BITS
 from ..ops import all_ops
 from .flatbuffer import write
+from .metadata import entries, with_labels, with_metadata
 
 DESCRIPTION = "tinyc exported"
 
 
 def to_bytes(graph: Graph) -> bytes:
-    """A `.tflite` file of the graph: one subgraph, one buffer per constant, a signature with the graph's names.
+    """A `.tflite` file of the graph: one subgraph, one buffer per constant, a signature with the graph's names, its labels and
+    preprocessing as metadata.
 
     Raises:
         ModelError: an operator or an attribute that a TFLite file cannot hold.
     """
-    return file_bytes(model_tables(graph))
+    return with_labels(file_bytes(with_metadata(model_tables(graph), entries(graph))), graph.labels)
 
 
 def file_bytes(model: Mapping[str, Any]) -> bytes:

@@ -28,6 +28,11 @@ TABLES = parse_tables(
 
 TENSOR_AXIS_LABELS = 2
 
+#: Names of a model's metadata buffers: TFLite's own, and the JSON of how this model's inputs are made (tinyc.data).
+TFLITE_METADATA = "TFLITE_METADATA"
+PREPROCESSING = "TINYC_PREPROCESSING"
+MAX_PREPROCESSING_BYTES = 64 << 10
+
 WORK_BUDGET = 1 << 20
 MAX_ENTRIES = 64
 MAX_DIRECTORY_BYTES = 64 << 10

@@ -16,7 +16,7 @@ from ..errors import ModelError
 from ..graph import DTYPES, Array, Graph, Node, Quantization, Source, Tensor
 from ..ops import all_ops
 from .flatbuffer import DAMAGED, Reader, Table
-from .metadata import class_labels
+from .metadata import MAX_PREPROCESSING_BYTES, PREPROCESSING, TFLITE_METADATA, class_labels
 from .schema import (
     ACTIVATIONS,
     BUILTIN_OPERATORS,
@@ -134,6 +134,7 @@ class _File:
             _unique_names((output_names.get(i) or tensors[i].name for i in outputs), "output"),
             self._labels(tensors[outputs[0]]),
             Source(self.file_name, hashlib.sha256(self.data).hexdigest(), len(self.data)),
+            self._preprocessing(),
         )
 
     def _check_version(self) -> None:
@@ -431,16 +432,22 @@ class _File:
 
     def _labels(self, output: Tensor) -> tuple[str, ...]:
         """Class labels; broken metadata is an extra that is missing, no fault of the network."""
+        return class_labels(self.data, self._metadata(TFLITE_METADATA), output.shape[-1] if output.shape else 1)
+
+    def _preprocessing(self) -> str:
+        found = self._metadata(PREPROCESSING)
+        return found.decode("utf-8", "replace") if len(found) <= MAX_PREPROCESSING_BYTES else ""
+
+    def _metadata(self, name: str) -> bytes:
+        """The first metadata buffer of this name, or nothing."""
         try:
-            spans = [
-                self._buffer(entry.integer("buffer"), "metadata")
-                for entry in self.model.tables("metadata")
-                if entry.text("name") == "TFLITE_METADATA"
-            ]
+            for entry in self.model.tables("metadata"):
+                if entry.text("name") == name:
+                    start, size = self._buffer(entry.integer("buffer"), "metadata")
+                    return self.data[start : start + size]
         except ModelError:
-            spans = []
-        start, size = spans[0] if spans else (0, 0)
-        return class_labels(self.data, self.data[start : start + size], output.shape[-1] if output.shape else 1)
+            pass
+        return b""
 
 
 def _title(index: int, name: str) -> str:

@@ -12,9 +12,9 @@ from .schema import FILE_IDENTIFIER
 
 EXPECTED = "a .tflite file, which has the letters TFL3 at byte 4"
 
-_CALIBRATE = "set its representative_dataset, so that it makes an int8 model"
-_KERAS = f"convert it with tf.lite.TFLiteConverter.from_keras_model(model); {_CALIBRATE}"
-_SAVED_MODEL = f"convert it with tf.lite.TFLiteConverter.from_saved_model(folder); {_CALIBRATE}"
+_KERAS = "make an int8 model of it: tinyc quantize FILE --calibrate DATA -o model.tflite"
+_SAVED_MODEL = "make an int8 model of it: tinyc quantize FOLDER --calibrate DATA -o model.tflite"
+_CHECKPOINT = "load the weights into the model and save it whole: model.save('model.keras')"
 _PYTORCH = "convert it, for example with the litert-torch package (formerly ai-edge-torch)"
 _ONNX = "convert it, for example with the onnx2tf package: onnx2tf -i model.onnx -oiqt"
 
@@ -26,8 +26,12 @@ def explain_folder(path: Path) -> ModelError:
     """A folder was given."""
     if (path / "saved_model.pb").exists():
         return ModelError(str(path), "a TensorFlow SavedModel folder", expected=EXPECTED, hint=_SAVED_MODEL)
-    inside = sorted(file.name for file in path.iterdir() if file.suffix == ".tflite")
+    inside = sorted(file.name for file in path.iterdir() if file.suffix in (".tflite", ".keras", ".h5", ".hdf5"))
     hint = f"give one of the files in it: {', '.join(inside[:8])}" if inside else "give the path of a .tflite file"
+    if (path / "checkpoint").exists():
+        return ModelError(
+            str(path), "a TensorFlow checkpoint, which has weights only", expected=EXPECTED, hint=_CHECKPOINT
+        )
     return ModelError(str(path), "a folder", expected=EXPECTED, hint=hint)
 
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..graph import short_name
 from ..memory import MemoryMap
@@ -15,6 +15,9 @@ from ..program import Program
 from ..verification import EngineResult
 from .fit import Fit, Needs, table_bytes
 from .plan import Plan, reads, writes
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class Stack:
 class Report:
     """Everything `tinyc build` has to say.
 
-    `memories` is where the arena and the tables are; `warnings` are lines for the user.
+    `memories` is where the arena and the tables are; `warnings` are lines for the user. `preprocessing` is how inputs are made, as far
+    as the model says it (tinyc.data); `quantization` what was done to a float model, see docs/quantization-report.md.
     """
 
     tinyc: str
@@ -113,10 +117,14 @@ class Report:
     files: Mapping[str, str]
     memories: tuple[Place, ...] = ()
     warnings: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Any] | None = None
+    quantization: Mapping[str, Any] | None = None
+    evaluation: Evaluation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, as in report.json."""
-        return asdict(self)
+        plain = asdict(replace(self, evaluation=None))
+        return {**plain, "evaluation": None if self.evaluation is None else self.evaluation.to_json()}
 
 
 def layer_rows(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from . import Report
 from .fit import bar
+from .quantization import metric_rows
 
 
 def render(report: Report, console: Console) -> None:
@@ -59,6 +60,7 @@ def _totals(report: Report) -> list[RenderableType]:
         _stack_line(report),
         *_memory_lines(report),
         *_verification_lines(report),
+        *_evaluation_lines(report),
     ]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -66,6 +68,18 @@ def _totals(report: Report) -> list[RenderableType]:
     for name, text in lines:
         table.add_row(name, Text(text))  # not markup: `tinyc[emulate]` is no style
     return [Text(""), table]
+
+
+def _evaluation_lines(report: Report) -> list[tuple[str, str]]:
+    """Accuracy and the like on the user's samples, the compiled C beside the float network and the reference."""
+    if report.evaluation is None:
+        return []
+    columns = report.evaluation.columns
+    lines = []
+    for title, cells in metric_rows(report.evaluation):
+        found = [f"{cell} {column.title}" for column, cell in zip(columns, cells, strict=True) if cell]
+        lines.append((title, ", ".join(found)))
+    return lines
 
 
 def _ram_line(report: Report) -> tuple[str, str]:

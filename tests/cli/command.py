@@ -18,7 +18,9 @@ from tinyc.exporters.tflite import to_bytes
 from tinyc.graph import Graph, Node, Quantization, Tensor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*/*.tflite"))}
+EXAMPLES = {
+    path.stem: path for path in sorted((ROOT / "examples").glob("*/*.tflite")) if not path.stem.endswith("_float")
+}
 KWS = EXAMPLES["kws"]
 SINE = EXAMPLES["sine"]
 

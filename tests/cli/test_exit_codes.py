@@ -42,7 +42,7 @@ def test_all_unsupported_operators_at_once(tmp_path: Path) -> None:
     for part in (
         "operator 0 ABS 'model/square': ABS is not supported",
         "operator 2 CUSTOM:Magic 'model/magic'",
-        "operator 3 TANH 'model/tanh': The output must have scale 1/128 and zero point 0. Found: scale 0.5",
+        "operator 3 TANH 'model/tanh': The output must have scale 1/128 and zero point 0, in int16 1/32768 and 0. Found: scale 0.5",
         "what to do:",
         "tinyc inspect",
     ):
@@ -53,10 +53,9 @@ def test_all_unsupported_operators_at_once(tmp_path: Path) -> None:
 def test_a_float_model_is_told_how_to_be_quantized(tmp_path: Path) -> None:
     shown = tinyc("build", float_model(tmp_path / "m.tflite"), "-b", "esp32", "-o", tmp_path / "out")
     assert shown.code == 1
-    assert (
-        "operator 0 FULLY_CONNECTED 'dense/MatMul'" in shown.err and "operator 1 SOFTMAX 'softmax/Softmax'" in shown.err
-    )
-    assert "float32" in shown.err and "full integer quantization" in shown.err and "representative_dataset" in shown.err
+    assert shown.err.startswith("error: m.tflite: is a float network")
+    assert "--calibrate DATA quantizes it; --allow-float compiles it in float32" in shown.err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", [("build", "-b", "host"), ("inspect",), ("verify",)])
@@ -73,7 +72,9 @@ def test_files_that_are_no_model(command: tuple[str, ...], tmp_path: Path, monke
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
         shown = tinyc(command[0], name, *command[1:])
-        assert shown.code == 1 and shown.out == "", name
+        # What looks like a Keras file is converted by `build`, which needs TensorFlow.
+        codes = (1, 4) if (name, command[0]) == ("keras.tflite", "build") else (1,)
+        assert shown.code in codes and shown.out == "", name
         assert shown.err.startswith(f"error: {name}: ") and "what to do:" in shown.err, shown.err
     missing = tinyc(command[0], "cat.tflite", *command[1:])
     assert missing.code == 1 and "no such file" in missing.err and "cut.tflite" in missing.err

@@ -27,7 +27,7 @@ from tinyc.passes import run_passes
 from tinyc.verification import vectors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*/*.tflite"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*/*.tflite") if not p.stem.endswith("_float"))
 STARTUP = ROOT / "runtime_c" / "startup"
 
 needs = {

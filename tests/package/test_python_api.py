@@ -16,7 +16,7 @@ from tinyc.verification import why_unusable
 from tinyc.verification.vectors import random_inputs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*/*.tflite"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*/*.tflite") if not p.stem.endswith("_float"))
 KWS = ROOT / "examples" / "kws" / "kws.tflite"
 
 

@@ -12,7 +12,9 @@ from tinyc.pipeline import Options, compile_model
 from tinyc.report import Report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*/*.tflite"))}
+EXAMPLES = {
+    path.stem: path for path in sorted((ROOT / "examples").glob("*/*.tflite")) if not path.stem.endswith("_float")
+}
 
 
 def build(

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`tinyc quantize`: a float model to an integer one, with a report that explains what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from ..data import Dataset
+from ..errors import ModelError, UsageError
+from ..evaluation import Evaluation, evaluate
+from ..model import Model, Quantizing, load_model, read_evaluation
+from ..output import write_single_files
+from ..quantize.analysis import analyse
+from ..report.quantization import QuantizationReport, quantization_report, render
+from ..report.quantization_html import page
+from ._help import HELP, Sections
+from ._quantize import quantize_options
+from .build import output_console, spinner
+
+
+@click.command("quantize", cls=Sections, context_settings=HELP)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="The .tflite file to write.  [default: <model>_int8.tflite]"
+)
+@click.option(
+    "--evaluate",
+    "evaluation",
+    metavar="DATA",
+    help="Samples, mostly with labels, to measure accuracy on: that of the compiled C.",
+)
+@click.option("--report", "report_file", type=click.Path(path_type=Path), help="An HTML page to write, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@quantize_options
+def command(
+    model: Path,
+    output: Path | None,
+    evaluation: str | None,
+    report_file: Path | None,
+    as_json: bool,
+    quantizing: Quantizing,
+) -> None:
+    """Quantize MODEL (a float .tflite, .keras or .h5 file, or a SavedModel folder) and write an integer .tflite file.
+
+    The file computes the same bytes in TensorFlow Lite Micro as in tinyc. Exit codes as those of `tinyc build`.
+    """
+    target = output or _default_output(model, quantizing.settings.activations)
+    _check_outputs(model, target, report_file)
+    with spinner() as progress:
+        found = load_model(model, quantizing, progress)
+        if found.quantized is None:
+            raise ModelError(str(model), *_nothing_to_do(quantizing))
+        data = None if evaluation is None else read_evaluation(found, evaluation, quantizing.data, progress)
+        report = _report(found, target.stem, data, progress)
+        files = {target: found.data}
+        if report_file is not None:
+            files[report_file] = page(report).encode()
+        write_single_files(files)
+    if as_json:
+        click.echo(json.dumps({**report.to_json(), "output": str(target), "bytes": len(found.data)}, indent=2))
+        return
+    console = output_console()
+    render(report, console)
+    console.print(f"\nmodel     {target} ({len(found.data):,} B)", soft_wrap=True, markup=False)
+    if report_file is not None:
+        console.print(f"report    {report_file}", soft_wrap=True, markup=False)
+    console.print(f"next      tinyc build {target} --board BOARD", soft_wrap=True, markup=False)
+
+
+def _default_output(model: Path, activations: str) -> Path:
+    return Path(f"{model.name.removesuffix(model.suffix).removesuffix('_float')}_{activations}.tflite")
+
+
+def _check_outputs(model: Path, output: Path, report: Path | None) -> None:
+    """The files to write must be files of their own, in folders that exist."""
+    for option, path in (("--output", output), ("--report", report)):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UsageError(option, f"'{path}' is a folder", expected="a file")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(option, f"the folder of '{path}' does not exist", hint="make it first")
+        if path.absolute() == model.absolute() or (path.exists() and model.exists() and path.samefile(model)):
+            raise UsageError(option, f"'{path}' is the model itself", expected="another file")
+    if report is not None and report.absolute() == output.absolute():
+        raise UsageError("--report", "is the file of --output", expected="another file")
+
+
+def _nothing_to_do(quantizing: Quantizing) -> tuple[str]:
+    if quantizing.settings.allow_float and quantizing.calibrate is None:
+        return ("there is no calibration data, so that all of it stays float",)
+    return ("is quantized already: give it to `tinyc build` as it is",)
+
+
+def _report(found: Model, name: str, data: Dataset | None, progress: Callable[[str], None]) -> QuantizationReport:
+    """The report: layers analysed on the evaluation data where there are some, else on the calibration data."""
+    assert found.quantized is not None
+    samples = data or found.calibration
+    analysis = None if samples is None else analyse(found.quantized, samples.arrays, progress)
+    measured: Evaluation | None = None
+    if data is not None:
+        measured = evaluate(
+            found.graph, data.arrays, data.labels, real=found.quantized.real, classes=data.classes, progress=progress
+        )
+    return quantization_report(
+        found.quantized,
+        name,
+        analysis=analysis,
+        evaluation=measured,
+        preprocessing=found.preprocessing,
+        warnings=found.warnings,
+    )
