@@ -56,5 +56,5 @@ OP = Op(
     reference=reference(values),
     cases=_cases,
     real=real(lambda x: np.clip(x, np.float32(0), np.float32(6))),
-    integer=Integer("own", {"float32": 1, "int8": 2, "int16": 3}),
+    integer=Integer("shared", {"float32": 1, "int8": 2, "int16": 3}),
 )

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import DTYPES, Array, Graph, Layer, Node, Quantization, Tensor
-from ..ops import all_ops
 from .prepare import linear
 from .result import Settings
 from .scales import Scales, activation, rule
@@ -120,8 +119,7 @@ class Builder:
         for index in layer.node.outputs:
             self.float[index] = self._add(self.real.tensors[index], index)
             outputs.append(self.float[index])
-        version = rule(layer.node).versions.get("float32", 1) if all_ops()[layer.op].integer else layer.node.version
-        self._node(layer.op, tuple(inputs), tuple(outputs), version, layer.node)
+        self._node(layer.op, tuple(inputs), tuple(outputs), layer.node.version, layer.node)
 
     def _integer_layer(self, position: int, layer: Layer) -> None:
         inputs: tuple[int, ...]
@@ -130,7 +128,9 @@ class Builder:
         else:
             inputs = tuple(self._input(position, k, layer) for k in range(len(layer.node.inputs)))
         outputs = tuple(self._activation(index) for index in layer.node.outputs)
-        self._node(layer.op, inputs, outputs, rule(layer.node).versions[self.dtype], layer.node)
+        # What the float file needed a newer version for (groups, kept dimensions), the integer one needs it for, too.
+        version = max(rule(layer.node).versions[self.dtype], layer.node.version)
+        self._node(layer.op, inputs, outputs, version, layer.node)
 
     def _input(self, position: int, k: int, layer: Layer) -> int:
         index = layer.node.inputs[k]
@@ -162,21 +162,16 @@ class Builder:
         q = Quantization(scales, (0,) * len(scales), axis if len(scales) > 1 else 0)
         weights = replace(layer.input(1), dtype="int8", quantization=q, data=found.values)
         filters = self._add(weights, layer.node.inputs[1])
-        bias = self._bias(layer, found, self.tensors[source].scale)
-        if bias is None:
-            return source, filters
-        index = self._add(bias, layer.node.inputs[2])
+        index = self._add(self._bias(layer, found, self.tensors[source].scale), layer.node.inputs[2])
         if found.shift is not None:
             self.shift[index] = found.shift
         return source, filters, index
 
-    def _bias(self, layer: Layer, found: Weights, source: float) -> Tensor | None:
-        """int32 at the scale input x weights (int64 for int16 activations); None where it is zero throughout."""
+    def _bias(self, layer: Layer, found: Weights, source: float) -> Tensor:
+        """int32 at the scale input x weights (int64 for int16 activations). Zeros stay: LiteRT refuses a CONV_2D without a bias."""
         assert found.bias is not None
         steps = np.float32(source) * found.scales
         values = np.rint(found.bias.reshape(-1).astype(np.float64) / steps.astype(np.float64))
-        if not values.any():
-            return None
         dtype = "int32" if self.dtype == "int8" else "int64"
         limit = np.iinfo(np.dtype(DTYPES[dtype]))
         q = Quantization(tuple(float(step) for step in steps), (0,) * len(steps), 0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError, UsageError, suggestion
-from ..graph import Array, Graph, Layer
+from ..graph import Array, Graph, Layer, short_name
 from ..ops import all_ops, problems
 from .execute import sample_shape
 from .prepare import linear
@@ -35,7 +35,7 @@ def check_operators(graph: Graph, settings: Settings) -> None:
     """Raises ModelError naming every layer of a prepared graph that has no float32 form, or no integer one that is wanted."""
     names = {graph.tensors[i].name for node in graph.nodes for i in node.outputs}
     for name in settings.keep_float:
-        if name not in names:
+        if name not in names and name not in {short_name(known) for known in names}:
             raise UsageError("--keep-float", f"no layer '{name}'", hint=suggestion(name, sorted(names)))
     found = [(layer.where, problem) for layer in graph.layers() for problem in _problems(layer, settings)]
     if not found:
@@ -55,10 +55,15 @@ def _problems(layer: Layer, settings: Settings) -> list[str]:
     op = all_ops().get(layer.op)
     if op is None or op.real is None:
         return [f"{layer.op} is not supported"]
-    stays = layer.output.name in settings.keep_float or settings.allow_float
+    stays = _kept(layer, settings) or settings.allow_float
     if not stays and not has_integer_form(layer, settings):
         return ["has no integer form" + _why(layer, settings)]
     return problems(layer)
+
+
+def _kept(layer: Layer, settings: Settings) -> bool:
+    """Whether the user wants the layer in float32: by its output's name, or the first of fused names."""
+    return layer.output.name in settings.keep_float or short_name(layer.output.name) in settings.keep_float
 
 
 def _has_float_form(layer: Layer) -> bool:

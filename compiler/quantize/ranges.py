@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph import Array, Graph
+from ..graph import Array, Graph, Node
 from . import execute
 from .result import Settings
 
 #: Bins of the histograms that `percentile`, `mse` and `kl` work on.
 BINS = 4096
+#: exp(-UNSEEN) is far below half a step of an int8 probability, also for many together; and a share of the range to spare,
+#: for rows whose largest value is smaller than any that was seen.
+UNSEEN, SPARE = 12.0, 0.05
 #: Shares of the observed range that `mse` and `kl` try, per side.
 TRIES = np.linspace(0.25, 1.0, 61)
 
@@ -22,12 +25,14 @@ TRIES = np.linspace(0.25, 1.0, 61)
 class Observed:
     """What calibration saw: per activation of the graph the smallest and largest value of each sample, and per-channel extremes.
 
-    `low` and `high` are tensor index → float64 [samples]; `channels` is tensor index → (low, high), each [channels].
+    `low` and `high` are tensor index → float64 [samples]; `channels` is tensor index → (low, high), each [channels]; `peak` is tensor
+    index → the smallest over all rows (last axis) of a row's largest value.
     """
 
     low: Mapping[int, Array]
     high: Mapping[int, Array]
     channels: Mapping[int, tuple[Array, Array]]
+    peak: Mapping[int, float] = field(default_factory=dict)
 
     def range(self, index: int) -> tuple[float, float]:
         return float(self.low[index].min()), float(self.high[index].max())
@@ -38,6 +43,7 @@ def observe(graph: Graph, arrays: Sequence[Array], progress: Callable[[int], Non
     low: dict[int, list[Array]] = {}
     high: dict[int, list[Array]] = {}
     channels: dict[int, tuple[Array, Array]] = {}
+    peak: dict[int, float] = {}
     done = 0
     for chunk in execute.chunks(graph, arrays):
         for indices, values in execute.walk(graph, chunk):
@@ -49,12 +55,14 @@ def observe(graph: Graph, arrays: Sequence[Array], progress: Callable[[int], Non
                 ends = last.min(axis=0), last.max(axis=0)
                 before = channels.get(index, ends)
                 channels[index] = np.minimum(before[0], ends[0]), np.maximum(before[1], ends[1])
+                peak[index] = min(peak.get(index, np.inf), float(last.max(axis=1).min()))
         done += len(chunk[0])
         progress(done)
     return Observed(
         {i: np.concatenate(parts).astype(np.float64) for i, parts in low.items()},
         {i: np.concatenate(parts).astype(np.float64) for i, parts in high.items()},
         channels,
+        peak,
     )
 
 
@@ -62,7 +70,7 @@ def choose(
     graph: Graph, arrays: Sequence[Array], observed: Observed, settings: Settings
 ) -> Mapping[int, tuple[float, float]]:
     """(low, high) of every activation by the method that the settings name."""
-    full = {index: observed.range(index) for index in observed.low}
+    full = _what_softmax_sees(graph, observed, {index: observed.range(index) for index in observed.low})
     if settings.ranges == "minmax":
         return full
     counts = _histograms(graph, arrays, full)
@@ -72,6 +80,29 @@ def choose(
         index: method(counts[index], ends, levels, settings.percentile) if ends[1] > ends[0] else ends
         for index, ends in full.items()
     }
+
+
+def _what_softmax_sees(
+    graph: Graph, observed: Observed, ranges: Mapping[int, tuple[float, float]]
+) -> Mapping[int, tuple[float, float]]:
+    """`ranges` without the low values of a SOFTMAX's input that cannot be seen in its output.
+
+    A value that lies `UNSEEN` / beta below the largest of its row gets a probability below half a step of the output. Leaving such
+    values out makes the steps of those that count finer.
+    """
+    found = dict(ranges)
+    readers: dict[int, list[Node]] = {}
+    for node in graph.nodes:
+        for index in node.inputs:
+            readers.setdefault(index, []).append(node)
+    for index, nodes in readers.items():
+        if index in found and index not in graph.outputs and all(node.op == "SOFTMAX" for node in nodes):
+            low, high = found[index]
+            beta = min(float(node.attributes["beta"]) for node in nodes)
+            if beta > 0:
+                bound = observed.peak[index] - UNSEEN / beta - SPARE * (high - low)
+                found[index] = min(max(low, bound), 0.0) if low < 0 else low, high
+    return found
 
 
 def _histograms(graph: Graph, arrays: Sequence[Array], full: Mapping[int, tuple[float, float]]) -> Mapping[int, Array]:

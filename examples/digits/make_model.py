@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes digits.tflite, an int8 CNN for scikit-learn's handwritten digits, and held_out.npz to test it with."""
+"""Trains a CNN on scikit-learn's handwritten digits and stores it, as float32 and as int8, and the data for it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # more threads add floats in another o
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import tinyc.quantize
 from sklearn.datasets import load_digits
 from training.fit import accuracy, fit, softmax_cross_entropy
+from training.graph import to_graph
 from training.labels import to_labelled_bytes
 from training.layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool2D, Relu
-from training.quantize import quantize, to_graph
 
-MODEL = Path(__file__).with_name("digits.tflite")
-HELD_OUT = Path(__file__).with_name("held_out.npz")
+HERE = Path(__file__).resolve().parent
 LABELS = tuple("0123456789")
 TRAINING = 1200
 """Of the 1797 images; the other 597 are held out."""
+
+CALIBRATION = 200
+"""How many of the training images calibrate."""
 
 
 def main() -> None:
@@ -57,11 +60,13 @@ def main() -> None:
         report=report,
     )
     print(f"float32: {accuracy(layers, images[TRAINING:], labels[TRAINING:]):.2%} of the held-out images right")
-    graph = to_graph(layers, training, softmax=True, labels=LABELS)
-    MODEL.write_bytes(to_labelled_bytes(graph))
-    inputs = quantize(images[TRAINING:], graph.input_tensors[0])
-    np.savez_compressed(HELD_OUT, inputs=inputs, labels=labels[TRAINING:].astype(np.int8))
-    for path in (MODEL, HELD_OUT):
+    graph = to_graph(layers, images.shape[1:], softmax=True, labels=LABELS)
+    quantized = tinyc.quantize.quantize(graph, [training[:CALIBRATION]])
+    (HERE / "digits_float.tflite").write_bytes(to_labelled_bytes(graph))
+    (HERE / "digits.tflite").write_bytes(to_labelled_bytes(quantized.graph))
+    np.savez_compressed(HERE / "calibration.npz", inputs=training[:CALIBRATION])
+    np.savez_compressed(HERE / "evaluation.npz", inputs=images[TRAINING:], labels=labels[TRAINING:].astype(np.uint8))
+    for path in sorted([*HERE.glob("*.tflite"), *HERE.glob("*.npz")]):
         print(f"{path.name}: {path.stat().st_size} bytes")
 
 

@@ -11,11 +11,13 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # more threads add floats in another o
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import tinyc.quantize
 from sounds import LABELS, clips
+from tinyc.data.dataset import to_input
 from training.fit import accuracy, fit, softmax_cross_entropy
+from training.graph import to_graph
 from training.labels import to_labelled_bytes
 from training.layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Layer, Relu
-from training.quantize import quantize, to_graph
 
 MODEL = Path(__file__).with_name("kws.tflite")
 HELD_OUT = Path(__file__).with_name("held_out.npz")
@@ -43,9 +45,10 @@ def main() -> None:
 
     fit(layers, training, labels, softmax_cross_entropy, epochs=20, batch=50, rate=0.005, random=random, report=report)
     print(f"float32: {accuracy(layers, held_out, held_out_labels):.2%} of the held-out sounds right")
-    graph = to_graph(layers, training, softmax=True, labels=LABELS)
-    MODEL.write_bytes(to_labelled_bytes(graph))
-    inputs = quantize(held_out, graph.input_tensors[0])
+    graph = to_graph(layers, training.shape[1:], softmax=True, labels=LABELS)
+    quantized = tinyc.quantize.quantize(graph, [training]).graph
+    MODEL.write_bytes(to_labelled_bytes(quantized))
+    inputs = to_input(held_out, quantized.input_tensors[0])
     np.savez_compressed(HELD_OUT, inputs=inputs, labels=held_out_labels.astype(np.int8))
     for path in (MODEL, HELD_OUT):
         print(f"{path.name}: {path.stat().st_size} bytes")

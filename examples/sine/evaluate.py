@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import tinyc
+from tinyc.quantize.real_values import to_real
 from training.compare import outputs_by_engine, verdict
-from training.quantize import dequantize
 
 MODEL = Path(__file__).with_name("sine.tflite")
 
@@ -19,11 +19,11 @@ MODEL = Path(__file__).with_name("sine.tflite")
 def main() -> int:
     graph = tinyc.load(MODEL)
     inputs = np.arange(-128, 128).astype(np.int8).reshape(-1, 1)
-    x = dequantize(inputs, graph.input_tensors[0])
+    x = to_real(inputs, graph.input_tensors[0])
     outputs = outputs_by_engine(MODEL, inputs)
     print(f"{MODEL.name}: all {len(inputs)} int8 inputs, x from {x.min():.2f} to {x.max():.2f}")
     for engine, found in outputs.items():
-        error = np.abs(dequantize(found.reshape(-1, 1), graph.output_tensors[0]) - np.sin(x))
+        error = np.abs(to_real(found.reshape(-1, 1), graph.output_tensors[0]) - np.sin(x))
         print(f"  {engine:<22} largest error {error.max():.4f}, mean error {error.mean():.4f}")
     return verdict(outputs)
 

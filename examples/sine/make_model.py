@@ -11,10 +11,11 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # more threads add floats in another o
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import tinyc.quantize
 from tinyc.exporters.tflite import to_bytes
 from training.fit import fit, predict, squared_error
+from training.graph import to_graph
 from training.layers import Dense, Relu
-from training.quantize import to_graph
 
 MODEL = Path(__file__).with_name("sine.tflite")
 
@@ -32,7 +33,7 @@ def main() -> None:
 
     fit(layers, x, np.sin(x), squared_error, epochs=1000, batch=32, rate=0.01, random=random, report=report)
     print(f"float32: largest error {np.abs(predict(layers, x) - np.sin(x)).max():.4f}")
-    MODEL.write_bytes(to_bytes(to_graph(layers, x, softmax=False)))
+    MODEL.write_bytes(to_bytes(tinyc.quantize.quantize(to_graph(layers, x.shape[1:]), [x]).graph))
     print(f"{MODEL.name}: {MODEL.stat().st_size} bytes")
 
 

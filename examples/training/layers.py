@@ -7,7 +7,7 @@ A layer keeps from `forward` what its `backward` needs, so one backward pass fol
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -204,6 +204,39 @@ class Relu(Layer):
 
     def backward(self, gradient: Array) -> Array:
         return gradient * self.positive
+
+
+class Relu6(Layer):
+    """min(max(x, 0), 6)"""
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.inside = (x > 0) & (x < 6)
+        return np.clip(x, np.float32(0), np.float32(6))
+
+    def backward(self, gradient: Array) -> Array:
+        return gradient * self.inside
+
+
+class Residual(Layer):
+    """x + f(x), where f is a chain of layers that keeps the shape: ADD."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = layers
+
+    def parameters(self) -> list[Parameter]:
+        return [parameter for layer in self.layers for parameter in layer.parameters()]
+
+    def forward(self, x: Array, training: bool) -> Array:
+        y = x
+        for layer in self.layers:
+            y = layer.forward(y, training)
+        return x + y
+
+    def backward(self, gradient: Array) -> Array:
+        inner = gradient
+        for layer in reversed(self.layers):
+            inner = layer.backward(inner)
+        return gradient + inner
 
 
 class Flatten(Layer):

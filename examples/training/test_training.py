@@ -9,11 +9,25 @@ import zipfile
 import numpy as np
 import pytest
 from tinyc.importers.tflite import from_bytes
+from tinyc.quantize import execute, quantize
 
 from .fit import Loss, accuracy, fit, predict, softmax_cross_entropy, squared_error
+from .graph import to_graph
 from .labels import to_labelled_bytes
-from .layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Layer, MaxPool2D, Relu
-from .quantize import activation_range, dequantize, quantize, quantize_weights, stages, to_graph
+from .layers import (
+    AveragePool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    Layer,
+    MaxPool2D,
+    Relu,
+    Relu6,
+    Residual,
+)
+from .metrics import area_under_curve
 
 RANDOM = np.random.default_rng(5)
 LAYERS = {
@@ -24,6 +38,8 @@ LAYERS = {
     "depthwise stride 2": (DepthwiseConv2D(RANDOM, (2, 3), 3, stride=2), (2, 7, 6, 3)),
     "batch norm": (BatchNorm(3), (4, 3, 2, 3)),
     "relu": (Relu(), (4, 9)),
+    "relu 6": (Relu6(), (4, 9)),
+    "residual": (Residual([Conv2D(RANDOM, (3, 3), 3, 3), BatchNorm(3)]), (4, 5, 4, 3)),
     "max pool": (MaxPool2D((2, 3)), (2, 4, 6, 3)),
     "average pool": (AveragePool2D((2, 3)), (2, 4, 6, 3)),
     "flatten": (Flatten(), (2, 4, 6, 3)),
@@ -97,60 +113,67 @@ def small_classifier() -> tuple[list[Layer], np.ndarray, np.ndarray]:
     return layers, images, labels
 
 
-def test_trained_quantized_and_folded() -> None:
-    """Training learns, folding batch norm changes nothing, and the file holds the chain with its labels."""
+def test_trained_folded_and_quantized() -> None:
+    """Training learns, folding batch norm changes nothing, and the files hold the chain with its labels."""
     layers, images, labels = small_classifier()
     assert accuracy(layers, images, labels) > 0.9
 
-    folded = stages(layers)
-    assert [stage.op for stage in folded] == [
+    graph = to_graph(layers, images.shape[1:], labels=("left", "above"))
+    assert [(node.op, node.attributes.get("activation")) for node in graph.nodes] == [
+        ("CONV_2D", "RELU"),
+        ("DEPTHWISE_CONV_2D", "RELU"),
+        ("MAX_POOL_2D", "NONE"),
+        ("RESHAPE", None),
+        ("FULLY_CONNECTED", "NONE"),
+    ]
+    scores = predict(layers, images)
+    (found,) = execute.outputs(graph, [images])
+    np.testing.assert_allclose(found.reshape(scores.shape), scores, rtol=1e-4, atol=1e-4)
+
+    quantized = quantize(graph, [images]).graph
+    for file, dtype in ((to_labelled_bytes(graph), "float32"), (to_labelled_bytes(quantized), "int8")):
+        read = from_bytes(file, "small.tflite")
+        assert [node.op for node in read.nodes] == [node.op for node in graph.nodes]
+        assert read.input_tensors[0].dtype == dtype
+        assert read.labels == ("left", "above")
+        with zipfile.ZipFile(io.BytesIO(file)) as archive:
+            assert archive.read("labels.txt") == b"left\nabove\n"
+
+
+def test_residual_block_becomes_add() -> None:
+    random = np.random.default_rng(11)
+    layers = [
+        *(Conv2D(random, (3, 3), 1, 4), Relu6()),
+        *(Residual([Conv2D(random, (3, 3), 4, 4), BatchNorm(4)]), Relu()),
+        *(Flatten(), Dense(random, 64, 3)),
+    ]
+    images = random.normal(size=(5, 4, 4, 1)).astype(np.float32)
+    graph = to_graph(layers, images.shape[1:], softmax=True)
+    assert [node.op for node in graph.nodes] == [
         "CONV_2D",
-        "DEPTHWISE_CONV_2D",
-        "MAX_POOL_2D",
+        "CONV_2D",
+        "ADD",
         "RESHAPE",
         "FULLY_CONNECTED",
+        "SOFTMAX",
     ]
-    conv = Conv2D(np.random.default_rng(0), (3, 3), 1, 6)
-    assert folded[0].weights is not None
-    assert folded[0].bias is not None
-    conv.weights.value, conv.bias.value = folded[0].weights, folded[0].bias
+    assert [node.attributes["activation"] for node in graph.nodes[:3]] == ["RELU6", "NONE", "RELU"]
+    (scores,) = execute.outputs(graph, [images])
+    exponentials = np.exp(predict(layers, images))
     np.testing.assert_allclose(
-        predict([conv, Relu()], images), predict(layers[: folded[0].last + 1], images), rtol=1e-4, atol=1e-4
+        scores.reshape(5, 3), exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-5
     )
 
-    data = to_labelled_bytes(to_graph(layers, images, softmax=True, labels=("left", "above")))
-    graph = from_bytes(data, "small.tflite")
-    assert [node.op for node in graph.nodes] == [*(stage.op for stage in folded), "SOFTMAX"]
-    assert graph.labels == ("left", "above")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert archive.read("labels.txt") == b"left\nabove\n"
+
+def test_a_chain_without_operators_is_refused() -> None:
+    with pytest.raises(TypeError, match="BatchNorm"):
+        to_graph([Conv2D(RANDOM, (3, 3), 3, 3), Relu(), BatchNorm(3)], (4, 4, 3))
+    with pytest.raises(TypeError, match="MaxPool2D"):
+        to_graph([MaxPool2D((2, 2)), BatchNorm(3)], (4, 4, 3))
 
 
-def test_activation_range_keeps_zero_and_the_extremes() -> None:
-    for low, high in ((-1.0, 3.0), (0.5, 2.0), (-4.0, -1.0), (-0.001, 7.0)):
-        values = np.linspace(low, high, 50, dtype=np.float32)
-        quantization = activation_range(values)
-        (scale,), (zero_point,) = quantization.scale, quantization.zero_point
-        assert -128 <= zero_point <= 127
-        assert scale == float(np.float32(scale))
-        real = scale * (np.array([-128, 127]) - zero_point)
-        assert real[0] == pytest.approx(min(low, 0), abs=scale * 0.51)
-        assert real[1] == pytest.approx(max(high, 0), abs=scale * 0.51)
-
-
-def test_quantize_and_back() -> None:
-    layers = [Dense(np.random.default_rng(9), 3, 2)]
-    values = np.random.default_rng(9).normal(size=(50, 3)).astype(np.float32)
-    tensor = to_graph(layers, values, softmax=False).input_tensors[0]
-    np.testing.assert_allclose(dequantize(quantize(values, tensor), tensor), values, atol=tensor.scale * 0.51)
-    assert quantize(np.array([-1e6, 1e6]), tensor).tolist() == [-128, 127]
-
-
-def test_weights_are_symmetric_and_zero_channels_are_harmless() -> None:
-    weights = np.random.default_rng(10).normal(size=(4, 3, 3, 2)).astype(np.float32)
-    weights[2] = 0
-    scales, quantized = quantize_weights(weights, 0)
-    assert quantized.min() >= -127
-    assert [int(np.abs(channel).max()) for channel in quantized] == [127, 127, 0, 127]
-    np.testing.assert_allclose(quantized * scales.reshape(4, 1, 1, 1), weights, atol=float(scales.max()) * 0.51)
-    assert quantize_weights(weights, None)[0].shape == (1,)
+def test_area_under_curve() -> None:
+    anomalous = np.array([False, False, True, True])
+    assert area_under_curve(np.array([1, 2, 3, 4]), anomalous) == 1.0
+    assert area_under_curve(np.array([4, 3, 2, 1]), anomalous) == 0.0
+    assert area_under_curve(np.array([1, 3, 2, 3]), anomalous) == (1 + 0 + 1 + 0.5) / 4
