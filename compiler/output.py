@@ -52,13 +52,13 @@ def manifest(files: Mapping[str, bytes]) -> dict[str, str]:
 def write_single_files(files: Mapping[Path, bytes]) -> None:
     """Writes files that a command was asked for by name: complete under temporary names first, then all in place of what was there.
 
-    Raises UsageError for a folder, ToolError when one cannot be written; then none is.
+    Raises UsageError for what is no regular file, ToolError when one cannot be written; then none is.
     """
     staged: dict[Path, Path] = {}
     try:
         for path, data in files.items():
-            if path.is_dir():
-                raise UsageError("output", f"'{path}' is a folder", expected="a file")
+            if path.exists() and not path.is_file():
+                raise UsageError("output", f"'{path}' is a folder or a device", expected="a file")
             handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
             staged[path] = Path(name)
             with os.fdopen(handle, "wb") as file:

@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
+from ..quantize import is_integer, what_is_missing
 from ..report import edgetpu
 from ._help import HELP
 from .build import output_console
@@ -46,6 +47,8 @@ def command(model: Path, original: Path | None, accelerator: str | None, as_json
     graph = load(model)
     _check_options(graph, original, accelerator)
     facts = describe(graph)
+    if not is_integer(graph) and not edgetpu.has_edgetpu(graph):
+        _describe_quantization(graph, facts)
     if edgetpu.has_edgetpu(graph):
         source = load(original) if original else None
         if source is not None and edgetpu.has_edgetpu(source):
@@ -95,6 +98,21 @@ def describe(graph: Graph) -> dict[str, Any]:
         "layers": layers,
         "supported": not blocked,
     }
+
+
+def _describe_quantization(graph: Graph, facts: dict[str, Any]) -> None:
+    """A network that has to be quantized first: what keeps it from that, in place of what keeps it from being compiled as it is."""
+    missing, samples = what_is_missing(graph)
+    by_layer: dict[int, list[str]] = {}
+    for layer, problem in missing:
+        by_layer.setdefault(layer.node.index, []).append(problem)
+    for row, layer in zip(facts["layers"], graph.layers(), strict=True):
+        row["problems"] = by_layer.get(row["index"], [])
+        op = all_ops().get(layer.op)
+        row["macs"] = op.macs(layer) if op is not None and not row["problems"] else None
+    facts["macs"] = sum(row["macs"] or 0 for row in facts["layers"])
+    facts["quantize"] = {"samples": samples}
+    facts["supported"] = not missing
 
 
 def _tensor(tensor: Tensor, name: str) -> dict[str, Any]:
@@ -176,7 +194,11 @@ def _print_verdict(facts: dict[str, Any], console: Console) -> None:
     blocked = [layer for layer in facts["layers"] if layer["problems"]]
     rejected = [part for part in facts.get("edgetpu", {}).get("parts", []) if part["rejected"]]
     if not blocked and not rejected:
-        console.print("[green]tinyc takes this model[/]")
+        how = ""
+        if "quantize" in facts:
+            needs = "with --calibrate DATA" if facts["quantize"]["samples"] else "from the ranges in the file"
+            how = f" and quantizes it, {needs}"
+        console.print(f"[green]tinyc takes this model{how}[/]")
         return
     console.print(f"[red]tinyc does not take this model: {len(blocked) + len(rejected)} operators block it[/]")
     for layer in blocked:

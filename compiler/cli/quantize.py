@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -49,7 +49,8 @@ def command(
     The file computes the same bytes in TensorFlow Lite Micro as in tinyc. Exit codes as those of `tinyc build`.
     """
     target = output or _default_output(model, quantizing.settings.activations)
-    _check_outputs(model, target, report_file)
+    read = (model, quantizing.calibrate, evaluation, quantizing.data.labels)
+    _check_outputs(target, report_file, read)
     with spinner() as progress:
         found = load_model(model, quantizing, progress)
         if found.quantized is None:
@@ -75,18 +76,20 @@ def _default_output(model: Path, activations: str) -> Path:
     return Path(f"{model.name.removesuffix(model.suffix).removesuffix('_float')}_{activations}.tflite")
 
 
-def _check_outputs(model: Path, output: Path, report: Path | None) -> None:
-    """The files to write must be files of their own, in folders that exist."""
+def _check_outputs(output: Path, report: Path | None, sources: Iterable[object]) -> None:
+    """The files to write must be files of their own, in folders that exist, and none that is read."""
+    read = [Path(str(source)) for source in sources if isinstance(source, str | Path)]
+    read += [Path(str(path).rpartition(":")[0]) for path in read if ":" in str(path)]
     for option, path in (("--output", output), ("--report", report)):
         if path is None:
             continue
-        if path.is_dir():
-            raise UsageError(option, f"'{path}' is a folder", expected="a file")
+        if path.exists() and not path.is_file():
+            raise UsageError(option, f"'{path}' is a folder or a device", expected="a file")
         if not path.absolute().parent.is_dir():
             raise UsageError(option, f"the folder of '{path}' does not exist", hint="make it first")
-        if path.absolute() == model.absolute() or (path.exists() and model.exists() and path.samefile(model)):
-            raise UsageError(option, f"'{path}' is the model itself", expected="another file")
-    if report is not None and report.absolute() == output.absolute():
+        if any(path.resolve() == source.resolve() for source in read):
+            raise UsageError(option, f"'{path}' is a file that is read", expected="another file")
+    if report is not None and report.resolve() == output.resolve():
         raise UsageError("--report", "is the file of --output", expected="another file")
 
 

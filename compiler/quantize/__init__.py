@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ModelError
-from ..graph import Array, Graph, Quantization, short_name
+from ..graph import Array, Graph, Layer, Quantization, short_name
 from ..ops import problems
 from . import execute
 from .build import Builder
-from .check import check_operators, check_samples, check_settings, float_layers, sort_samples
+from .check import check_operators, check_samples, check_settings, float_layers, obstacles, sort_samples
 from .equalize import equalize
 from .pools import give_pools_scales
 from .prepare import Prepared, is_integer, prepare
@@ -31,7 +31,17 @@ from .simulate import simulated, sqnr
 from .warn import warnings
 from .weights import Weights, quantize_weights
 
-__all__ = ["ACTIVATIONS", "RANGES", "ROUNDINGS", "Quantized", "Range", "Settings", "is_integer", "quantize"]
+__all__ = [
+    "ACTIVATIONS",
+    "RANGES",
+    "ROUNDINGS",
+    "Quantized",
+    "Range",
+    "Settings",
+    "is_integer",
+    "quantize",
+    "what_is_missing",
+]
 
 Progress = Callable[[str], None]
 
@@ -109,7 +119,7 @@ def _attempt(prepared: Prepared, samples: Sequence[Array], settings: Settings, p
     observed = observe(graph, samples)
     ranges = choose(graph, samples, observed, settings)
     scales = assign(graph, ranges, prepared.known, floats, settings)
-    weights = quantize_weights(graph, scales, floats, samples, settings, progress)
+    weights = quantize_weights(graph, scales, floats, samples, settings, progress, prepared.grids)
     return _Attempt(graph, floats, {i: observed.range(i) for i in observed.low}, scales, weights, settings)
 
 
@@ -172,13 +182,30 @@ class _Jury:
         return sum(scores) / FOLDS
 
 
+def what_is_missing(graph: Graph) -> tuple[list[tuple[Layer, str]], bool]:
+    """What keeps a float network from being quantized, by layer; and whether samples are needed: without them the file has to say
+    all ranges."""
+    prepared = prepare(graph)
+    found = obstacles(prepared.graph, Settings())
+    return found, bool(found) or bool(_unknown(prepared, Settings()))
+
+
+def _unknown(prepared: Prepared, settings: Settings) -> list[int]:
+    """The activations of which neither the file nor the specification says the range."""
+    graph = prepared.graph
+    made = (*graph.inputs, *(i for node in graph.nodes for i in node.outputs))
+    ranges = {i: reach(prepared.known[i], "int8") if i in prepared.known else (0.0, 0.0) for i in made}
+    scales = assign(graph, ranges, prepared.known, float_layers(graph, settings), settings)
+    return [i for i in made if i not in prepared.known and scales.of[i] == _nothing(settings)]
+
+
 def _without_samples(prepared: Prepared, settings: Settings) -> _Attempt:
     """From the ranges in the file alone, as legacy uint8 models have them."""
     graph, floats = prepared.graph, float_layers(prepared.graph, settings)
     made = (*graph.inputs, *(i for node in graph.nodes for i in node.outputs))
     ranges = {i: reach(prepared.known[i], "int8") if i in prepared.known else (0.0, 0.0) for i in made}
     scales = assign(graph, ranges, prepared.known, floats, settings)
-    unknown = [i for i in made if i not in prepared.known and scales.of[i] == _nothing(settings)]
+    unknown = _unknown(prepared, settings)
     if unknown:
         name = short_name(graph.tensors[unknown[0]].name)
         raise ModelError(
@@ -188,7 +215,8 @@ def _without_samples(prepared: Prepared, settings: Settings) -> _Attempt:
             hint="--calibrate DATA quantizes it; --allow-float compiles it in float32",
         )
     settings = replace(settings, bias_correction=False, rounding="nearest")
-    return _Attempt(graph, floats, ranges, scales, quantize_weights(graph, scales, floats, [], settings), settings)
+    weights = quantize_weights(graph, scales, floats, [], settings, grids=prepared.grids)
+    return _Attempt(graph, floats, ranges, scales, weights, settings)
 
 
 def _nothing(settings: Settings) -> Quantization:

@@ -37,10 +37,10 @@ def check_operators(graph: Graph, settings: Settings) -> None:
     for name in settings.keep_float:
         if name not in names and name not in {short_name(known) for known in names}:
             raise UsageError("--keep-float", f"no layer '{name}'", hint=suggestion(name, sorted(names)))
-    found = [(layer.where, problem) for layer in graph.layers() for problem in _problems(layer, settings)]
+    found = obstacles(graph, settings)
     if not found:
         return
-    text = "\n".join(f"    {where}: {problem}" for where, problem in found)
+    text = "\n".join(f"    {layer.where}: {problem}" for layer, problem in found)
     hint = "docs/ops.md lists the operators"
     if any(_has_float_form(layer) and _problems(layer, settings) for layer in graph.layers()):
         hint = f"--allow-float keeps those in float32 that tinyc compiles as float; {hint}"
@@ -51,10 +51,22 @@ def check_operators(graph: Graph, settings: Settings) -> None:
     )
 
 
+def obstacles(graph: Graph, settings: Settings) -> list[tuple[Layer, str]]:
+    """What keeps a prepared graph from being quantized, by layer."""
+    return [(layer, problem) for layer in graph.layers() for problem in _problems(layer, settings)]
+
+
 def _problems(layer: Layer, settings: Settings) -> list[str]:
     op = all_ops().get(layer.op)
     if op is None or op.real is None:
         return [f"{layer.op} is not supported"]
+    constants = [t for t in layer.inputs if t is not None and t.data is not None and t.dtype == "float32"]
+    for tensor in constants:
+        assert tensor.data is not None
+        if not np.isfinite(tensor.data).all():
+            return [
+                f"'{short_name(tensor.name)}' holds values that are not finite (NaN or infinity): the training diverged"
+            ]
     stays = _kept(layer, settings) or settings.allow_float
     if not stays and not has_integer_form(layer, settings):
         return ["has no integer form" + _why(layer, settings)]
@@ -92,7 +104,7 @@ def float_layers(graph: Graph, settings: Settings) -> frozenset[int]:
     return frozenset(
         position
         for position, layer in enumerate(graph.layers())
-        if layer.output.name in settings.keep_float or (settings.allow_float and not has_integer_form(layer, settings))
+        if _kept(layer, settings) or (settings.allow_float and not has_integer_form(layer, settings))
     )
 
 

@@ -50,7 +50,11 @@ def _clips(row: LayerLoss) -> bool:
 
 def _keep(row: LayerLoss) -> str:
     """The option that keeps a layer in float32, as a shell takes it."""
-    return f"--keep-float {shlex.quote(short_name(row.name))}" if row.name.isprintable() else "to keep this layer in float32"
+    return (
+        f"--keep-float {shlex.quote(short_name(row.name))}"
+        if row.name.isprintable()
+        else "to keep this layer in float32"
+    )
 
 
 def _coverage(analysis: Analysis, quantized: Quantized) -> Iterator[str]:

@@ -8,7 +8,7 @@ uint8 ones, networks that are quantized in part. All become one float32 graph; w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,10 +28,17 @@ _FLOATS = ("float32", "float16", "float64")
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A float32 graph, and the quantization that the file gave to some of its activations, as int8, by tensor index."""
+    """A float32 graph, and what integers in the file said.
+
+    Attributes:
+        graph: all in float32.
+        known: the quantization that the file gave to activations, as int8, by tensor index.
+        grids: the scales of weights that were integers, one or one per channel, by tensor index: they lie on these steps.
+    """
 
     graph: Graph
     known: Mapping[int, Quantization]
+    grids: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 def prepare(graph: Graph) -> Prepared:
@@ -40,7 +47,12 @@ def prepare(graph: Graph) -> Prepared:
     known = {i: q for i, tensor in enumerate(folded.tensors) if (q := _known(tensor)) is not None}
     plain = _without_casts(_in_float32(folded), known)
     fused = _fuse_clamps(_fold_scaling(_fuse_clamps(plain)))
-    return Prepared(drop_unused(_with_biases(fused)), known)
+    grids = {
+        i: tensor.quantization.scale
+        for i, tensor in enumerate(folded.tensors)
+        if tensor.data is not None and tensor.quantization is not None and tensor.dtype in ("int8", "uint8", "int4")
+    }
+    return Prepared(drop_unused(_with_biases(fused)), known, grids)
 
 
 def is_integer(graph: Graph) -> bool:
@@ -232,6 +244,8 @@ def _per_channel(tensors: Sequence[Tensor], node: Node) -> Array | None:
         return None
     constant, output = tensors[node.inputs[1]], tensors[node.outputs[0]]
     if constant.data is None or constant.dtype != "float32" or not output.shape:
+        return None
+    if tensors[node.inputs[0]].shape != output.shape:
         return None
     channels = output.shape[-1]
     if constant.elements == 1 or (constant.elements == channels == constant.shape[-1]):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph import Array, Graph, Node
+from ..errors import ModelError
+from ..graph import Array, Graph, Node, short_name
 from . import execute
 from .result import Settings
 
@@ -58,12 +59,24 @@ def observe(graph: Graph, arrays: Sequence[Array], progress: Callable[[int], Non
                 peak[index] = min(peak.get(index, np.inf), float(last.max(axis=1).min()))
         done += len(chunk[0])
         progress(done)
+    _check_finite(graph, low, high)
     return Observed(
         {i: np.concatenate(parts).astype(np.float64) for i, parts in low.items()},
         {i: np.concatenate(parts).astype(np.float64) for i, parts in high.items()},
         channels,
         peak,
     )
+
+
+def _check_finite(graph: Graph, low: Mapping[int, list[Array]], high: Mapping[int, list[Array]]) -> None:
+    """Raises ModelError for the first activation that float32 cannot hold."""
+    for index in low:
+        if not all(np.isfinite(part).all() for part in (*low[index], *high[index])):
+            raise ModelError(
+                graph.source.file_name or "model",
+                f"'{short_name(graph.tensors[index].name)}' exceeds what float32 holds on the calibration data",
+                hint="check the scale of the samples (--scale, --mean, --std) and of the weights",
+            )
 
 
 def choose(

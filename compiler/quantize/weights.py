@@ -39,19 +39,21 @@ def quantize_weights(
     arrays: Sequence[Array],
     settings: Settings,
     progress: Callable[[str], None] = lambda text: None,
+    grids: Mapping[int, tuple[float, ...]] | None = None,
 ) -> Mapping[int, Weights]:
     """Node position → its weights.
 
     Samples run twice through the network, once in float32 and once as the integers will have them; each layer's bias makes up for
-    the mean difference that its quantized weights and inputs cause.
+    the mean difference that its quantized weights and inputs cause. `grids` are the steps on which weights lie that were integers.
     """
+    grids = grids or {}
     if not settings.bias_correction and settings.rounding == "nearest":
         return {
-            position: _nearest(layer, *_known(graph, scales, position, layer, settings))
+            position: _nearest(layer, *_known(graph, scales, position, layer, settings), grids)
             for position, layer in enumerate(graph.layers())
             if position not in floats and linear(layer)
         }
-    return _Walk(graph, scales, floats, _few(graph, arrays), settings, progress).run()
+    return _Walk(graph, scales, floats, _few(graph, arrays), settings, progress, grids).run()
 
 
 def _few(graph: Graph, arrays: Sequence[Array]) -> Sequence[Array]:
@@ -71,12 +73,29 @@ def bias_of(layer: Layer) -> Array | None:
     return None if bias is None else bias.data
 
 
-def _nearest(layer: Layer, source: float, axis: int | None) -> Weights:
+def _nearest(layer: Layer, source: float, axis: int | None, grids: Mapping[int, tuple[float, ...]]) -> Weights:
     weights, bias = layer.input(1).data, bias_of(layer)
     assert weights is not None
     found = weight_scales(weights, axis, bias, source)
-    values = np.clip(np.rint(weights / _along(found, weights.ndim, axis)), -127, 127).astype(np.int8)
-    return Weights(values, found, bias)
+    grid = grids.get(layer.node.inputs[1])
+    if grid is not None and len(grid) in (1, len(found)):
+        own = np.broadcast_to(np.array(grid, np.float32), found.shape)
+        better = _errors(weights, own, axis) <= _errors(weights, found, axis)
+        found = np.where(better & (own >= weight_scales(weights * 0, axis, bias, source)), own, found)
+    return Weights(_rounded(weights, found, axis), found, bias)
+
+
+def _rounded(weights: Array, scales: Array, axis: int | None) -> Array:
+    rounded: Array = np.clip(np.rint(weights / _along(scales, weights.ndim, axis)), -127, 127).astype(np.int8)
+    return rounded
+
+
+def _errors(weights: Array, scales: Array, axis: int | None) -> Array:
+    """The summed squared error of rounding, one number per scale."""
+    along = _along(scales, weights.ndim, axis)
+    error = (_rounded(weights, scales, axis) * along - weights.astype(np.float64)) ** 2
+    summed: Array = error.sum(axis=tuple(k for k in range(weights.ndim) if k != axis)).reshape(-1)
+    return summed
 
 
 def _along(scales: Array, dimensions: int, axis: int | None) -> Array:
@@ -104,7 +123,9 @@ class _Walk:
         arrays: Sequence[Array],
         settings: Settings,
         progress: Callable[[str], None],
+        grids: Mapping[int, tuple[float, ...]],
     ) -> None:
+        self.grids = grids
         self.graph, self.scales, self.floats, self.settings, self.progress = graph, scales, floats, settings, progress
         self.dtype = settings.activations
         self.real: dict[int, Array] = dict(zip(graph.inputs, arrays, strict=True))
@@ -150,7 +171,7 @@ class _Walk:
     ) -> Sequence[Array]:
         """The layer's output with its integers, which go into `found`."""
         source, axis = _known(self.graph, self.scales, position, layer, self.settings)
-        found = _nearest(layer, source, axis)
+        found = _nearest(layer, source, axis, self.grids)
         if self.settings.rounding == "gptq":
             assert held[0] is not None
             found = gptq(layer, found, axis, held[0])

@@ -97,5 +97,3 @@ def samples(graph: Graph, count: int = 40, seed: int = 0, size: float = 1.0) -> 
     return [
         (random.standard_normal((count, *tensor.shape[1:])) * size).astype(np.float32) for tensor in graph.input_tensors
     ]
-
-

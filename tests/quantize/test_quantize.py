@@ -187,6 +187,32 @@ def test_clamps_and_batch_norms_go_into_the_layer_before() -> None:
     assert sqnr(execute.outputs(graph, samples(graph)), outputs(found, samples(graph))[1]) > 30
 
 
+def test_a_constant_that_widens_the_layer_before_stays_apart() -> None:
+    net = Net((6,))
+    net.dense(1)
+    net.add("MUL", [net.end, net.weights(4)], (1, 4), {"activation": "NONE"})
+    graph = net.graph()
+    found = quantize(graph, samples(graph))
+    assert [node.op for node in found.graph.nodes] == ["FULLY_CONNECTED", "MUL"]
+    check_against_tflm(found.graph)
+
+
+def test_values_that_are_not_finite() -> None:
+    graph = small_cnn()
+    weights = graph.nodes[0].inputs[1]
+    data = graph.tensors[weights].data
+    assert data is not None
+    broken = data.copy()
+    broken[0, 0, 0, 0] = np.nan
+    tensors = list(graph.tensors)
+    tensors[weights] = replace(tensors[weights], data=broken)
+    with pytest.raises(ModelError, match=r"operator 0 CONV_2D .*not finite"):
+        quantize(replace(graph, tensors=tuple(tensors)), samples(graph))
+    tensors[weights] = replace(tensors[weights], data=data * np.float32(1e38))
+    with pytest.raises(ModelError, match="exceeds what float32 holds"):
+        quantize(replace(graph, tensors=tuple(tensors)), samples(graph, size=100.0))
+
+
 def test_float16_weights() -> None:
     graph = small_cnn()
     half = _with_half_weights(graph)
@@ -233,7 +259,7 @@ def test_a_legacy_uint8_network_needs_no_samples() -> None:
     weights = Quantization((0.02,), (131,))
     tensors = (
         Tensor("input", (1, 4, 4, 3), "uint8", activation),
-        Tensor("w", (5, 3, 3, 3), "uint8", weights, random.integers(0, 256, (5, 3, 3, 3)).astype(np.uint8)),
+        Tensor("w", (5, 3, 3, 3), "uint8", weights, random.integers(4, 256, (5, 3, 3, 3)).astype(np.uint8)),
         Tensor("b", (5,), "int32", Quantization((0.001,), (0,)), random.integers(-900, 900, 5).astype(np.int32)),
         Tensor("conv", (1, 4, 4, 5), "uint8", Quantization((0.11,), (7,))),
     )
@@ -242,6 +268,12 @@ def test_a_legacy_uint8_network_needs_no_samples() -> None:
     assert found.graph.input_tensors[0].quantization == replace(
         activation, scale=(float(np.float32(0.05)),), zero_point=(-8,)
     )
+    # Weights that were integers stay the same integers where -127 to 127 has room for them, and so do biases.
+    layer = next(found.graph.layers())
+    stored = [tensors[k].data for k in (1, 2)]
+    assert stored[0] is not None and stored[1] is not None and layer.input(1).data is not None
+    assert np.array_equal(layer.input(1).data, stored[0].astype(np.int16) - 131)
+    assert np.array_equal(layer.input(2).data, stored[1])
     assert found.graph.output_tensors[0].zero_point == 7 - 128
     check_against_tflm(found.graph)
     arrays = [np.float32(0.05) * (random.integers(0, 256, (20, 4, 4, 3)) - 120).astype(np.float32)]
@@ -256,6 +288,9 @@ def test_a_layer_may_stay_float() -> None:
     assert [node.op for node in found.graph.nodes][-4:] == ["DEQUANTIZE", "FULLY_CONNECTED", "QUANTIZE", "SOFTMAX"]
     assert len(found.floats) == 1 and name in found.floats[0]
     check_against_tflm(found.graph)
+    fused = [replace(tensor, name=f"{tensor.name};fused/{n}") for n, tensor in enumerate(graph.tensors)]
+    short = quantize(replace(graph, tensors=tuple(fused)), samples(graph), Settings(keep_float=(name,)))
+    assert len(short.floats) == 1
 
 
 def test_unquantizable_layers_are_named_all_at_once() -> None:
