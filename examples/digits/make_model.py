@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import tinyc.quantize
 from sklearn.datasets import load_digits
+from tinyc.exporters.tflite import to_bytes
 from training.fit import accuracy, fit, softmax_cross_entropy
 from training.graph import to_graph
-from training.labels import to_labelled_bytes
 from training.layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool2D, Relu
 
 HERE = Path(__file__).resolve().parent
@@ -62,8 +62,8 @@ def main() -> None:
     print(f"float32: {accuracy(layers, images[TRAINING:], labels[TRAINING:]):.2%} of the held-out images right")
     graph = to_graph(layers, images.shape[1:], softmax=True, labels=LABELS)
     quantized = tinyc.quantize.quantize(graph, [training[:CALIBRATION]])
-    (HERE / "digits_float.tflite").write_bytes(to_labelled_bytes(graph))
-    (HERE / "digits.tflite").write_bytes(to_labelled_bytes(quantized.graph))
+    (HERE / "digits_float.tflite").write_bytes(to_bytes(graph))
+    (HERE / "digits.tflite").write_bytes(to_bytes(quantized.graph))
     np.savez_compressed(HERE / "calibration.npz", inputs=training[:CALIBRATION])
     np.savez_compressed(HERE / "evaluation.npz", inputs=images[TRAINING:], labels=labels[TRAINING:].astype(np.uint8))
     for path in sorted([*HERE.glob("*.tflite"), *HERE.glob("*.npz")]):

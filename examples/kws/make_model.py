@@ -14,9 +14,9 @@ import numpy as np
 import tinyc.quantize
 from sounds import LABELS, clips
 from tinyc.data.dataset import to_input
+from tinyc.exporters.tflite import to_bytes
 from training.fit import accuracy, fit, softmax_cross_entropy
 from training.graph import to_graph
-from training.labels import to_labelled_bytes
 from training.layers import AveragePool2D, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Layer, Relu
 
 MODEL = Path(__file__).with_name("kws.tflite")
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"float32: {accuracy(layers, held_out, held_out_labels):.2%} of the held-out sounds right")
     graph = to_graph(layers, training.shape[1:], softmax=True, labels=LABELS)
     quantized = tinyc.quantize.quantize(graph, [training]).graph
-    MODEL.write_bytes(to_labelled_bytes(quantized))
+    MODEL.write_bytes(to_bytes(quantized))
     inputs = to_input(held_out, quantized.input_tensors[0])
     np.savez_compressed(HELD_OUT, inputs=inputs, labels=held_out_labels.astype(np.int8))
     for path in (MODEL, HELD_OUT):

@@ -8,12 +8,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from tinyc.exporters.tflite import to_bytes
 from tinyc.importers.tflite import from_bytes
 from tinyc.quantize import execute, quantize
 
 from .fit import Loss, accuracy, fit, predict, softmax_cross_entropy, squared_error
 from .graph import to_graph
-from .labels import to_labelled_bytes
 from .layers import (
     AveragePool2D,
     BatchNorm,
@@ -131,7 +131,7 @@ def test_trained_folded_and_quantized() -> None:
     np.testing.assert_allclose(found.reshape(scores.shape), scores, rtol=1e-4, atol=1e-4)
 
     quantized = quantize(graph, [images]).graph
-    for file, dtype in ((to_labelled_bytes(graph), "float32"), (to_labelled_bytes(quantized), "int8")):
+    for file, dtype in ((to_bytes(graph), "float32"), (to_bytes(quantized), "int8")):
         read = from_bytes(file, "small.tflite")
         assert [node.op for node in read.nodes] == [node.op for node in graph.nodes]
         assert read.input_tensors[0].dtype == dtype

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import keras
 import numpy as np
 from recordings import AXES, LABELS, WINDOW, windows
+from tinyc.exporters.tflite import to_bytes
 from tinyc.importers.keras import convert
 from tinyc.importers.tflite import from_bytes
-from training.labels import to_labelled_bytes
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     keras.Model(model.inputs, model.outputs).save(HERE / "watch.keras")  # without the state of the optimizer
     graph = from_bytes(convert(HERE / "watch.keras"), "watch.keras")
-    (HERE / "watch_float.tflite").write_bytes(to_labelled_bytes(replace(graph, labels=LABELS)))
+    (HERE / "watch_float.tflite").write_bytes(to_bytes(replace(graph, labels=LABELS)))
     chosen = np.random.default_rng(1).choice(len(training.inputs), 200, replace=False)
     np.savez_compressed(HERE / "calibration.npz", inputs=training.inputs[chosen])
     np.savez_compressed(HERE / "evaluation.npz", inputs=held_out.inputs, labels=held_out.labels.astype(np.uint8))
