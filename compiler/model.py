@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .accelerators import used_by
 from .data import DataOptions, Dataset, Preprocessing, load
+from .data.folder import folder_kind
 from .errors import ModelError
 from .exporters.tflite import to_bytes
 from .graph import Array, Graph
@@ -79,7 +81,7 @@ def load_model(path: Path, wanted: Quantizing, progress: Callable[[str], None] =
     """
     data = read_any(path, progress)
     graph = from_bytes(data, path.name)
-    if is_integer(graph):
+    if is_integer(graph) or used_by(graph.nodes):
         unused = wanted.calibrate is not None
         return Model(graph, data, warnings=("the model is quantized already: calibration data are not used",) * unused)
     samples = None if wanted.calibrate is None else read_calibration(graph, wanted, progress)
@@ -113,16 +115,18 @@ def read_calibration(graph: Graph, wanted: Quantizing, progress: Callable[[str],
     )
 
 
-def data_options(given: DataOptions, record: Preprocessing | None) -> DataOptions:
-    """`given`; where it says nothing about values, images or sound, what the model's own record says of them."""
+def data_options(given: DataOptions, record: Preprocessing | None, source: DataSource) -> DataOptions:
+    """`given`; where it says nothing about values, images or sound, what the model's own record says of them, as far as it means
+    something for this source."""
     own = given.given - {"samples", "labels", "label_column", "window", "hop"}
     if record is None or own:
         return given
     found: dict[str, Any] = {"scale": record.scale, "mean": record.mean, "std": record.std}
-    if record.image is not None:
+    kind = folder_kind(Path(source)) if isinstance(source, str | Path) else ""
+    if record.image is not None and kind == "images":
         found["color"] = record.image.color
         found["resize"] = None if record.image.resize == "none" else record.image.resize
-    if record.audio is not None:
+    if record.audio is not None and kind == "sound":
         found["sample_rate"], found["window"] = record.audio.sample_rate, given.window or record.audio.window
         steps = record.audio.features
         if steps is not None:
@@ -139,7 +143,7 @@ def read_evaluation(model: Model, source: DataSource, given: DataOptions, progre
     return load(
         source,
         [replace(tensor, dtype="float32", quantization=None) for tensor in model.graph.input_tensors],
-        replace(data_options(given, model.preprocessing), samples=None),
+        replace(data_options(given, model.preprocessing, source), samples=None),
         names=model.graph.input_names,
         classes=model.graph.labels,
         progress=lambda done: progress(f"reading the evaluation data: {done} samples"),

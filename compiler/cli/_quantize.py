@@ -10,10 +10,13 @@ from typing import Any, Final
 import click
 
 from ..data import DataOptions
+from ..errors import UsageError
 from ..model import Quantizing
 from ..quantize.result import ACTIVATIONS, RANGES, ROUNDINGS, Settings
 from ._data import data_options
 from ._help import DATA, QUANTIZATION, under
+
+_PERCENTILE: Final = Settings().percentile
 
 _OPTIONS: Final = (
     click.option(
@@ -25,7 +28,10 @@ _OPTIONS: Final = (
         "--ranges", type=click.Choice(RANGES), default="minmax", show_default=True, help="How ranges come from samples."
     ),
     click.option(
-        "--percentile", default=99.99, show_default=True, help="Percent of the values that --ranges percentile keeps."
+        "--percentile",
+        default=_PERCENTILE,
+        show_default=True,
+        help="Percent of the values that --ranges percentile keeps.",
     ),
     click.option(
         "--activations",
@@ -82,6 +88,14 @@ def quantize_options(command: Callable[..., Any]) -> Callable[..., Any]:
         data: DataOptions,
         **arguments: Any,
     ) -> Any:
+        if calibrate == "":
+            raise UsageError("--calibrate", "is empty", expected="a file, a folder, or file.py:function")
+        if percentile != _PERCENTILE and ranges not in ("percentile", "auto"):
+            raise UsageError("--percentile", f"means nothing for --ranges {ranges}", hint="add --ranges percentile")
+        if data.labels is not None and arguments.get("evaluation") is None:
+            raise UsageError(
+                "--labels", "are for --evaluate, which is not given", hint="leave it out, or add --evaluate DATA"
+            )
         settings = Settings(
             ranges=ranges,
             percentile=percentile,

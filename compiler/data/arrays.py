@@ -236,7 +236,9 @@ def _shape_hint(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
             last = len(found) - 1
             order = [i for i in range(last + 1) if i != len(found) - len(axes)] + [len(found) - len(axes)]
             return f"the channels come first; numpy.transpose(array, {order}) puts them last, as TFLite has them"
-    if math.prod(wanted) and math.prod(found) % math.prod(wanted) == 0:
+    size = math.prod(wanted)
+    rows = len(wanted) > 1 and found[1 - len(wanted) :] == wanted[1:] and math.prod(found) % max(size, 1) == 0
+    if size and (rows or math.prod(found[1:]) % size == 0):
         return f"array.reshape(-1{''.join(f', {extent}' for extent in wanted)}), if the values are in this order"
     return "bring every sample to the shape of the model's input"
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from ..graph import Array, Tensor
 from .features import empty_bands, features
 from .files import File
@@ -38,11 +38,15 @@ def open_audio(folder: Path, files: Sequence[File], tensor: Tensor, options: Dat
         reject_options(options, "recordings without --features", COMMON | _SOUND)
     rate = options.sample_rate or read_wav(files[0].path)[0]
     if rate > MAX_RATE:
-        raise ModelError(option("sample_rate"), f"is {rate}", expected=f"at most {MAX_RATE} Hz")
+        raise UsageError(option("sample_rate"), f"is {rate}", expected=f"at most {MAX_RATE} Hz")
     steps = audio_steps(tensor, options, rate)
     suitable = (1, steps.features.coefficients, math.prod(tensor.shape)) if steps.features is not None else None
     value = replace(value_preprocessing((tensor,), options, suitable), audio=steps)
     remarks: list[str] = []
+    if steps.features is None and sum(extent > 1 for extent in tensor.shape[1:]) > 1:
+        remarks.append(
+            f"raw samples fill an input of shape {list(tensor.shape)}, which looks like a spectrogram: does the model take --features?"
+        )
     if steps.features is not None and (empty := empty_bands(steps.features, rate)):
         remarks.append(
             f"{empty} of {steps.features.mels} mel bands lie between two bins of the spectrum and never change: "
@@ -58,7 +62,7 @@ def audio_steps(tensor: Tensor, options: DataOptions, rate: int) -> AudioSteps:
         window = options.window or steps.samples
         most = steps.samples + steps.frame_stride - 1
         if not steps.samples <= window <= most:
-            raise ModelError(
+            raise UsageError(
                 option("window"),
                 f"is {window}",
                 expected=f"{steps.samples} to {most}, for {steps.frames} frames of {steps.frame_length} every {steps.frame_stride}",
@@ -67,7 +71,7 @@ def audio_steps(tensor: Tensor, options: DataOptions, rate: int) -> AudioSteps:
         return AudioSteps(rate, window, steps)
     elements = math.prod(tensor.shape[1:])
     if options.window not in (None, elements):
-        raise ModelError(
+        raise UsageError(
             option("window"),
             f"is {options.window}",
             expected=f"{elements}, the values of input '{tensor.name}'",
@@ -84,13 +88,13 @@ def feature_steps(tensor: Tensor, options: DataOptions, rate: int) -> FeatureSte
     fft = options.fft or max(4, 1 << (length - 1).bit_length())
     if fft & (fft - 1) or not 4 <= fft <= MAX_FFT or fft < length:
         expected = f"a power of two from {max(4, length)} (the frame) to {MAX_FFT}"
-        raise ModelError(option("fft"), f"is {fft}", expected=expected)
+        raise UsageError(option("fft"), f"is {fft}", expected=expected)
     frames, coefficients = _frames(tensor, options)
     mels = coefficients if options.features == "log-mel" else options.mels or max(40, coefficients)
     high = options.mel_high if options.mel_high is not None else rate / 2
     if not 0 <= options.mel_low < high <= rate / 2:
         found = f"bands from {options.mel_low:g} to {high:g} Hz"
-        raise ModelError(option("mel_high"), found, expected=f"0 <= low < high <= {rate / 2:g}, half the sample rate")
+        raise UsageError(option("mel_high"), found, expected=f"0 <= low < high <= {rate / 2:g}, half the sample rate")
     return FeatureSteps(
         options.features,
         length,
@@ -127,7 +131,7 @@ def _frames(tensor: Tensor, options: DataOptions) -> tuple[int, int]:
         )
     if said is not None and said != coefficients:
         name = "coefficients" if options.coefficients else "mels"
-        raise ModelError(
+        raise UsageError(
             option(name),
             f"is {said}",
             expected=f"{coefficients}, as input '{tensor.name}' of shape {list(tensor.shape)}",

@@ -28,6 +28,14 @@ KINDS: Final = {
 MAX_FILES: Final = 1_000_000
 
 
+def folder_kind(path: Path) -> str:
+    """What kind of files (see `KINDS`) a folder holds; `` for anything that is no folder of samples."""
+    try:
+        return find_files(path, labelled=True)[0] if path.is_dir() else ""
+    except ModelError:
+        return ""
+
+
 def open_folder(folder: Path, tensor: Tensor, options: DataOptions) -> Source:
     """The samples of a folder. Raises ModelError when it has no usable files or several kinds of them."""
     kind, files = find_files(folder, labelled=options.labels is not None)

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from ..errors import ModelError, ToolError
+from ..errors import ModelError, ToolError, UsageError
 from ..graph import Array, Tensor
 from .files import File
 from .options import DataOptions, option
@@ -51,7 +51,7 @@ def image_steps(tensor: Tensor, options: DataOptions) -> ImageSteps:
         )
     color = options.color or ("gray" if channels == 1 else "rgb")
     if (color == "gray") != (channels == 1):
-        raise ModelError(
+        raise UsageError(
             option("color"), f"{color} for an input of {channels} channels", expected="gray for 1, rgb or bgr for 3"
         )
     return ImageSteps(height, width, color, options.resize or "none")

@@ -105,6 +105,28 @@ def test_inputs_are_made_on_the_device_as_they_were_for_calibration(tmp_path: Pa
     assert Preprocessing.from_json(json.loads(api.load(folder / model).preprocessing)).scale == 0.0625
 
 
+def test_a_model_of_images_is_evaluated_on_arrays(tmp_path: Path) -> None:
+    """What the model's record says of images means nothing for an .npz; what it says of values does."""
+    folder, target = tmp_path / "images", tmp_path / "m.tflite"
+    folder.mkdir()
+    with np.load(EVALUATION) as data:
+        arrays = [data[name] for name in data.files]
+    images = next(array for array in arrays if array.ndim > 2).reshape(-1, 8, 8)[:20] * 255
+    for number, image in enumerate(images):
+        header = b"P5 8 8 255 "
+        (folder / f"{number}.pgm").write_bytes(header + np.rint(image).astype(np.uint8).tobytes())
+    np.save(tmp_path / "pixels.npy", np.rint(images).astype(np.float32))
+    shown = tinyc("quantize", FLOAT, "--calibrate", folder, "--scale", "1/255", "-o", target)
+    assert shown.code == 0, shown.err
+    shown = tinyc(
+        "build", target, "-b", "host", "--evaluate", tmp_path / "pixels.npy", "-o", tmp_path / "out", "--json"
+    )
+    assert shown.code == 0, shown.err
+    again = tinyc("build", target, "-b", "host", "--evaluate", folder, "-o", tmp_path / "again", "--json")
+    evaluations = [json.loads(text)["evaluation"] for text in (shown.out, again.out)]
+    assert evaluations[0] == evaluations[1] and evaluations[0]["samples"] == 20
+
+
 def test_a_float_layer_and_a_float_network(tmp_path: Path) -> None:
     graph = api.load(FLOAT)
     dense = next(layer.output.name for layer in graph.layers() if layer.op == "FULLY_CONNECTED")
@@ -155,7 +177,14 @@ def test_from_python(tmp_path: Path, evaluation: Path) -> None:
         (("quantize", FLOAT, "--calibrate", CALIBRATION, "-o", "/dev/zero"), 2, "is a folder or a device"),
         (("quantize", FLOAT, "--calibrate", CALIBRATION, "-o", "nowhere/m.tflite"), 2, "does not exist"),
         (("quantize", FLOAT, "--calibrate", CALIBRATION, "--keep-float", "dens"), 2, "no layer 'dens'"),
-        (("quantize", FLOAT, "--calibrate", CALIBRATION, "--percentile", "20"), 2, "--percentile: 20"),
+        (
+            ("quantize", FLOAT, "--calibrate", CALIBRATION, "--percentile", "20", "--ranges", "percentile"),
+            2,
+            "--percentile: 20",
+        ),
+        (("quantize", FLOAT, "--calibrate", CALIBRATION, "--percentile", "99"), 2, "--percentile: means nothing for"),
+        (("quantize", FLOAT, "--calibrate", CALIBRATION, "--labels", "l.csv"), 2, "--labels: are for --evaluate"),
+        (("quantize", FLOAT, "--calibrate", ""), 2, "--calibrate: is empty"),
         (("quantize", FLOAT, "--calibrate", CALIBRATION, "--samples", "5", "--ranges", "auto"), 1, "at least 12"),
         (("build", FLOAT, "-b", "esp32"), 1, "--calibrate DATA quantizes it; --allow-float"),
         (("build", FLOAT, FLOAT, "-b", "esp32", "--calibrate", CALIBRATION), 2, "is for one model"),

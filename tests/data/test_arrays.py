@@ -156,6 +156,7 @@ BAD_ARRAYS = {
     "channels first": (np.zeros((7, 3, 4, 5), np.float32), r"numpy.transpose\(array, \[0, 2, 3, 1\]\)"),
     "one, channels first": (np.zeros((3, 4, 5), np.float32), r"numpy.transpose\(array, \[1, 2, 0\]\)"),
     "joined": (np.zeros((14, 2, 5, 3), np.float32), r"array.reshape\(-1, 4, 5, 3\)"),
+    "rows that are not whole": (np.zeros((60, 11), np.float32), "bring every sample to the shape"),
     "empty": (np.zeros((0, 4, 5, 3), np.float32), "empty array"),
     "nan": (np.where(np.arange(420).reshape(7, 4, 5, 3) == 200, np.nan, SAMPLES), r"x.npy\[3\]: value nan at \[1, 1, 2\]"),
     "infinite": (SAMPLES + np.float32(np.inf), "value inf"),

@@ -201,7 +201,7 @@ def test_input_is_no_image(tmp_path: Path, shape: tuple[int, ...]) -> None:
 
 def test_options(tmp_path: Path) -> None:
     save_ppm(tmp_path / "a.ppm", pixels(8, 6))
-    with pytest.raises(ModelError, match="--color: gray for an input of 3 channels"):
+    with pytest.raises(UsageError, match="--color: gray for an input of 3 channels"):
         load(tmp_path, [IMAGE], DataOptions(color="gray"))
     with pytest.raises(UsageError, match="--hop: means nothing for a folder of images"):
         load(tmp_path, [IMAGE], DataOptions(hop=5))
