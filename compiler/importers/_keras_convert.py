@@ -479,7 +479,7 @@ def _limit_memory() -> None:
 
 
 if __name__ == "__main__":
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.getcwd()) != here]  # keras.py is there
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path or os.getcwd()) != here]  # keras.py is there
     _limit_memory()
     sys.exit(main(*(Path(argument) for argument in sys.argv[1:4])))

@@ -185,3 +185,15 @@ def test_more_memory_than_there_is(models: Path, tmp_path: Path) -> None:
             new.writestr(name, data.replace(b'"units": 10', b'"units": 2000000000') if name == "config.json" else data)
     with pytest.raises(ModelError, match="GiB of memory"):
         convert(path)
+
+
+def test_below_a_linked_folder(tmp_path: Path) -> None:
+    """Python puts the real folder of the script on its path, where keras.py lies, whatever folder it was started from."""
+    import tinyc
+
+    (tmp_path / "tinyc").symlink_to(Path(tinyc.__file__).resolve().parent)
+    model = Path(__file__).resolve().parents[2] / "examples" / "watch" / "watch.keras"
+    program = f"from pathlib import Path; from tinyc.importers import keras; keras.convert(Path({str(model)!r}), print)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
