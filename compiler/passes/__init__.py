@@ -10,7 +10,11 @@ from ..graph import Graph
 from ..ops import problems
 from .drop_unused import drop_unused
 from .fold_constants import fold_constants
+from .fold_dilation import fold_dilation
+from .fold_shapes import fold_shapes
 
+#: What models are rid of before their operators are looked at: what only converters need.
+FIRST: tuple[Callable[[Graph], Graph], ...] = (fold_shapes, fold_dilation)
 PASSES: tuple[Callable[[Graph], Graph], ...] = (fold_constants, drop_unused)
 
 
@@ -22,6 +26,8 @@ def run_passes(graph: Graph) -> Graph:
             f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs",
             expected="at least one of each",
         )
+    for rewrite in FIRST:
+        graph = rewrite(graph)
     check_supported(graph)
     for rewrite in PASSES:
         graph = rewrite(graph)

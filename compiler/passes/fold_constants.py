@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..graph import Graph
-from ..ops import all_ops
+from ..ops import op_of
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -16,7 +16,7 @@ def fold_constants(graph: Graph) -> Graph:
     for node in graph.nodes:
         if all(i < 0 or tensors[i].constant for i in node.inputs):
             layer = replace(graph, tensors=tuple(tensors)).layer(node)
-            results = all_ops()[node.op].reference(layer, [None if t is None else t.data for t in layer.inputs])
+            results = op_of(layer).reference(layer, [None if t is None else t.data for t in layer.inputs])
             for index, result in zip(node.outputs, results, strict=True):
                 tensors[index] = replace(tensors[index], data=result)
         else:

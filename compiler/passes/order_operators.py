@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..graph import Graph, Node
-from ..ops import all_ops
+from ..ops import find
 
 #: Sizes are rounded up to it, as in the arena.
 UNIT = 16
@@ -52,7 +52,8 @@ def in_order(graph: Graph, nodes: Sequence[Node]) -> Graph:
 
 
 def _is_view(node: Node) -> bool:
-    return all_ops()[node.op].view
+    op = find(node.op)
+    return op is not None and op.view
 
 
 def _with_views(graph: Graph, nodes: Sequence[Node]) -> Iterator[Node]:

@@ -7,14 +7,16 @@ uint8 ones, networks that are quantized in part. All become one float32 graph; w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..graph import DTYPES, Array, Graph, Layer, Node, Quantization, Tensor
+from ..graph import Array, Graph, Layer, Node, Quantization, Tensor
 from ..ops import all_ops
 from ..passes.drop_unused import drop_unused
+from ..passes.fold_dilation import fold_dilation
+from ..passes.fold_shapes import fold_shapes
 
 #: Operators that only change the type: in a float32 network they do nothing.
 CASTS = ("QUANTIZE", "DEQUANTIZE", "FAKE_QUANT")
@@ -43,7 +45,7 @@ class Prepared:
 
 def prepare(graph: Graph) -> Prepared:
     """`graph` in float32, shapes computed, type conversions gone, batch norms folded and clamps fused."""
-    folded = fold_shapes(graph)
+    folded = fold_dilation(fold_shapes(graph))
     known = {i: q for i, tensor in enumerate(folded.tensors) if (q := _known(tensor)) is not None}
     plain = _without_casts(_in_float32(folded), known)
     fused = _fuse_clamps(_fold_scaling(_fuse_clamps(plain)))
@@ -70,48 +72,6 @@ def _known(tensor: Tensor) -> Quantization | None:
     if tensor.data is not None or tensor.dtype not in ("int8", "uint8") or q is None or len(q.scale) != 1:
         return None
     return q if tensor.dtype == "int8" else replace(q, zero_point=(q.zero_point[0] - 128,))
-
-
-# Shapes
-
-
-def fold_shapes(graph: Graph) -> Graph:
-    """`graph` with the arithmetic on shapes done: SHAPE, and what converters build from it, becomes constants."""
-    tensors, kept = list(graph.tensors), []
-    for node in graph.nodes:
-        fold = _FOLDS.get(node.op)
-        values = [tensors[i].data if i >= 0 else None for i in node.inputs]
-        if node.op == "SHAPE":
-            result: Array | None = np.array(tensors[node.inputs[0]].shape)
-        elif fold is not None and all(value is not None for value in values):
-            result = fold(node, [value for value in values if value is not None])
-        else:
-            result = None
-        target = tensors[node.outputs[0]] if node.outputs else None
-        if result is None or target is None or result.size != target.elements:
-            kept.append(node)
-            continue
-        data = result.reshape(target.shape).astype(DTYPES[target.dtype])
-        tensors[node.outputs[0]] = replace(target, data=data)
-    return replace(graph, tensors=tuple(tensors), nodes=tuple(kept))
-
-
-def _strided_slice(node: Node, values: Sequence[Array]) -> Array | None:
-    data, begin, end, stride = (value.reshape(-1) for value in values)
-    if len(begin) != 1 or values[0].ndim != 1 or any(node.attributes.get(mask) for mask in ("ellipsis_mask", "offset")):
-        return None
-    first = None if node.attributes.get("begin_mask") else int(begin[0])
-    last = None if node.attributes.get("end_mask") else int(end[0])
-    if node.attributes.get("shrink_axis_mask"):
-        return data[int(begin[0]) : int(begin[0]) + 1 or None]
-    return data[first : last : int(stride[0]) or 1]
-
-
-_FOLDS: Mapping[str, Callable[[Node, Sequence[Array]], Array | None]] = {
-    "STRIDED_SLICE": _strided_slice,
-    "PACK": lambda node, values: np.stack([value.reshape(-1) for value in values]),
-    "CAST": lambda node, values: values[0],
-}
 
 
 # Types
