@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tinyc: a TinyML compiler. A `.tflite` or Keras model in, verified firmware in plain C out.
+"""tinyc: a TinyML compiler. A `.tflite` or Keras model in, verified firmware in plain C out. Float models are quantized first:
+`tinyc.compile("float.tflite", board="esp32", calibrate="samples.npz", evaluate="held_out.npz")`.
 
 import tinyc
 
@@ -7,8 +8,6 @@ built = tinyc.compile("kws.tflite", board="esp32")   # a Compilation: .sources, 
 built.write("kws-esp32")
 tinyc.verify("kws-esp32")                            # runs the check again on what is in the folder
 graph = tinyc.load("kws.tflite")                     # the network alone
-
-built = tinyc.compile("float.tflite", board="esp32", calibrate="samples.npz", evaluate="held_out.npz")
 """
 
 from __future__ import annotations

@@ -311,12 +311,12 @@ def test_esp_attributes_reach_the_object(camera: Compilation, tmp_path: Path) ->
         ([], False),
         (["-DESP_PLATFORM", "-DKWS_CONTEXT_SECTION=", "-DKWS_HOT_TABLE_SECTION="], False),
     ):
-        for source in ("app.c", "kws.c", "tinyc_average_pool_2d_s8.c"):
+        for source in ("app.c", "kws.c", "tinyc_softmax_s8.c"):
             subprocess.run([*command, *flags, source], cwd=tmp_path, check=True)
         names = sections(tmp_path / "app.o") | sections(tmp_path / "kws.o")
         assert any(name.startswith(".ext_ram.bss.") for name in names) == wanted
         assert any(name.startswith(".dram1.") for name in names) == wanted
-        code = sections(tmp_path / "tinyc_average_pool_2d_s8.o")
+        code = sections(tmp_path / "tinyc_softmax_s8.o")
         assert any(name.startswith(".iram1.") for name in code) == ("-DTINYC_CODE=IRAM_ATTR" in flags)
 
 
