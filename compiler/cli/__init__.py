@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
 import pkgutil
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -40,11 +43,18 @@ def cli() -> None:
     """A TinyML compiler: a .tflite model in, verified firmware in plain C out."""
 
 
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the program as an exception does, so that temporary folders and other processes go with it."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point: errors a user can act on are printed without a traceback, with the exit code of their kind."""
     for stream in (sys.stdout, sys.stderr):  # a terminal or pipe that cannot show a character gets `?`
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         cli.main(prog_name="tinyc", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -19,6 +19,7 @@ from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
 from ..quantize import is_integer, what_is_missing
+from ..quantize.prepare import prepare
 from ..report import edgetpu
 from ._help import HELP
 from .build import output_console
@@ -106,10 +107,10 @@ def _describe_quantization(graph: Graph, facts: dict[str, Any]) -> None:
     by_layer: dict[int, list[str]] = {}
     for layer, problem in missing:
         by_layer.setdefault(layer.node.index, []).append(problem)
-    for row, layer in zip(facts["layers"], graph.layers(), strict=True):
+    macs = {layer.node.index: all_ops()[layer.op].macs(layer) for layer in prepare(graph).graph.layers() if not missing}
+    for row in facts["layers"]:
         row["problems"] = by_layer.get(row["index"], [])
-        op = all_ops().get(layer.op)
-        row["macs"] = op.macs(layer) if op is not None and not row["problems"] else None
+        row["macs"] = macs.get(row["index"])
     facts["macs"] = sum(row["macs"] or 0 for row in facts["layers"])
     facts["quantize"] = {"samples": samples}
     facts["supported"] = not missing

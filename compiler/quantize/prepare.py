@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..graph import Array, Graph, Layer, Node, Quantization, Tensor
+from ..errors import ModelError
+from ..graph import Array, Graph, Layer, Node, Quantization, Tensor, short_name
 from ..ops import all_ops
 from ..passes.drop_unused import drop_unused
 from ..passes.fold_dilation import fold_dilation
@@ -26,6 +27,7 @@ _CLAMPS = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
 #: Operators into which a following clamp goes.
 _FUSES = (*LINEAR, "ADD", "SUB", "MUL")
 _FLOATS = ("float32", "float16", "float64")
+_DAMAGED = "the file is damaged; download, copy or convert it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +47,11 @@ class Prepared:
 
 def prepare(graph: Graph) -> Prepared:
     """`graph` in float32, shapes computed, type conversions gone, batch norms folded and clamps fused."""
+    _check_inputs(graph)
     folded = fold_dilation(fold_shapes(graph))
     known = {i: q for i, tensor in enumerate(folded.tensors) if (q := _known(tensor)) is not None}
     plain = _without_casts(_in_float32(folded), known)
+    _check_constants(plain)
     fused = _fuse_clamps(_fold_scaling(_fuse_clamps(plain)))
     grids = {
         i: tensor.quantization.scale
@@ -55,6 +59,25 @@ def prepare(graph: Graph) -> Prepared:
         if tensor.data is not None and tensor.quantization is not None and tensor.dtype in ("int8", "uint8", "int4")
     }
     return Prepared(drop_unused(_with_biases(fused)), known, grids)
+
+
+def _check_inputs(graph: Graph) -> None:
+    """Raises ModelError for a layer without the inputs or outputs that all layers of its kind have: a damaged file."""
+    for layer in graph.layers():
+        node, least = layer.node, 2 if layer.op in _FUSES else 1 if layer.op in (*CASTS, *_CLAMPS) else 0
+        if least and (len(node.inputs) < least or min(node.inputs[:least]) < 0 or len(node.outputs) != 1):
+            found = f"{len(node.inputs)} inputs and {len(node.outputs)} outputs"
+            raise ModelError(layer.where, found, expected=f"at least {least}, and 1", hint=_DAMAGED)
+
+
+def _check_constants(graph: Graph) -> None:
+    """Raises ModelError for weights without an axis for the output channels, and for outputs that nothing computes."""
+    for index, name in zip(graph.outputs, graph.output_names, strict=True):
+        if graph.tensors[index].data is not None:
+            raise ModelError(f"output '{short_name(name)}'", "is a constant", hint="leave it out of the model")
+    for layer in graph.layers():
+        if layer.op in LINEAR and len(layer.input(1).shape) <= channel_axis(layer.op):
+            raise ModelError(layer.where, f"weights of shape {list(layer.input(1).shape)}", hint=_DAMAGED)
 
 
 def is_integer(graph: Graph) -> bool:
@@ -100,7 +123,9 @@ def _float_tensor(graph: Graph, tensor: Tensor, bias_of: tuple[int, int] | None)
         if source is None or weights is None:
             return tensor
         scale = np.float64(source.scale[0]) * np.array(weights.scale, np.float64)
-        return replace(tensor, dtype="float32", data=(tensor.data * scale).astype(np.float32), quantization=None)
+        with np.errstate(over="ignore"):  # what is not finite then is refused by name
+            data = (tensor.data * scale).astype(np.float32)
+        return replace(tensor, dtype="float32", data=data, quantization=None)
     if tensor.quantization is None or tensor.dtype not in ("int8", "uint8", "int16", "int32", "int64", "int4", "int2"):
         return tensor
     return replace(tensor, dtype="float32", data=dequantized(tensor), quantization=None)
@@ -119,7 +144,8 @@ def dequantized(tensor: Tensor) -> Array | None:
     if not q.per_channel:
         scale, zero_point = scale[:1], zero_point[:1]
     values = (tensor.data.astype(np.int64) - zero_point.reshape(shape)) * scale.reshape(shape)
-    return values.astype(np.float32).reshape(tensor.shape)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).reshape(tensor.shape)
 
 
 def _without_casts(graph: Graph, known: dict[int, Quantization]) -> Graph:

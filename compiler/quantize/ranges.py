@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import ModelError
-from ..graph import Array, Graph, Node, short_name
+from ..graph import Array, Graph, Node
 from . import execute
 from .result import Settings
 
+#: Values beyond this leave no room in float32 for the sums and squares that quantization needs.
+LARGEST = 1e18
 #: Bins of the histograms that `percentile`, `mse` and `kl` work on.
 BINS = 4096
 #: exp(-UNSEEN) is far below half a step of an int8 probability, also for many together; and a share of the range to spare,
@@ -69,14 +71,17 @@ def observe(graph: Graph, arrays: Sequence[Array], progress: Callable[[int], Non
 
 
 def _check_finite(graph: Graph, low: Mapping[int, list[Array]], high: Mapping[int, list[Array]]) -> None:
-    """Raises ModelError for the first activation that float32 cannot hold."""
-    for index in low:
-        if not all(np.isfinite(part).all() for part in (*low[index], *high[index])):
-            raise ModelError(
-                graph.source.file_name or "model",
-                f"'{short_name(graph.tensors[index].name)}' exceeds what float32 holds on the calibration data",
-                hint="check the scale of the samples (--scale, --mean, --std) and of the weights",
-            )
+    """Raises ModelError for the first layer whose values exceed `LARGEST` on the samples."""
+    for layer in graph.layers():
+        for index in layer.node.outputs:
+            ends = np.abs(np.concatenate([*low[index], *high[index]]))
+            if not (ends <= LARGEST).all():  # NaN, too
+                raise ModelError(
+                    layer.where,
+                    f"computes {ends[np.argmax(~(ends <= LARGEST))]:g} on the calibration data",
+                    expected=f"values up to {LARGEST:g}",
+                    hint="are the data scaled as in training (--scale, --mean, --std)? did the training converge?",
+                )
 
 
 def choose(

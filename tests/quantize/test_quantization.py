@@ -209,7 +209,7 @@ def test_values_that_are_not_finite() -> None:
     with pytest.raises(ModelError, match=r"operator 0 CONV_2D .*not finite"):
         quantize(replace(graph, tensors=tuple(tensors)), samples(graph))
     tensors[weights] = replace(tensors[weights], data=data * np.float32(1e38))
-    with pytest.raises(ModelError, match="exceeds what float32 holds"):
+    with pytest.raises(ModelError, match="on the calibration data"):
         quantize(replace(graph, tensors=tuple(tensors)), samples(graph, size=100.0))
 
 
