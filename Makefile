@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench docs tools clean
+.PHONY: demo test test-all lint bench bench-quantization docs tools clean
 
 ## demo: build the keyword-spotting example for a Cortex-M4 board and verify it in emulation (pip only)
 demo:
@@ -25,6 +25,12 @@ lint: .venv/dev
 ## bench: measure sizes and instructions again, and rewrite the tables
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py
+
+## bench-quantization: the quantizer beside TensorFlow's and litert-quantizer, over five seeds where networks are trained (about 3 GB of packages)
+bench-quantization: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check scikit-learn pillow
+	$(BIN)/python benchmarks/quantization.py --seeds 1 2 3 4 5
+	$(BIN)/python benchmarks/digits_seeds.py
 
 ## docs: generate the reference pages and build the site into site/
 docs: .venv/dev

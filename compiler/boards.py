@@ -120,6 +120,8 @@ class Board:
     proves: str
     sources: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    accelerator: str = ""
+    """The chip beside the processor that models can use: a folder of `accelerators/`."""
 
     @property
     def flash_bytes(self) -> int:
@@ -139,7 +141,7 @@ class Board:
     @property
     def is_emulated(self) -> bool:
         """True for an emulator machine or this computer: nothing to flash, built with CMake."""
-        return self.platformio is None
+        return self.platformio is None and (not self.accelerator or self.cpu == "host")
 
     def main_memory(self, kind: str) -> Memory:
         """The largest usable region of `kind` ("flash" or "ram"): where a linker script puts code or data."""
@@ -351,6 +353,7 @@ def parse_board(text: str, where: str) -> Board:
         proves=top.text("proves", ""),
         sources=sources,
         aliases=top.texts("aliases", []),
+        accelerator=top.text("accelerator", ""),
     )
     top.done()
     return board

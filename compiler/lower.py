@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .graph import Graph, Layer
-from .ops import all_ops
+from .ops import op_of
 from .program import Program, Step, Stream
 from .select import Candidate, candidates
 from .streaming.rows import streamed_inputs
@@ -26,7 +26,7 @@ def lower(graph: Graph, cpu: Cpu) -> Program:
 
 def computed(graph: Graph) -> list[Layer]:
     """The layers that need a kernel: all but views."""
-    return [layer for layer in graph.layers() if not all_ops()[layer.op].view]
+    return [layer for layer in graph.layers() if not op_of(layer).view]
 
 
 def assemble(graph: Graph, cpu: Cpu, candidates: Sequence[Candidate]) -> Program:
@@ -35,7 +35,7 @@ def assemble(graph: Graph, cpu: Cpu, candidates: Sequence[Candidate]) -> Program
     steps: list[Step] = []
     storage = {index: index for index in graph.inputs}
     for layer in graph.layers():
-        if all_ops()[layer.op].view:
+        if op_of(layer).view:
             storage[layer.node.outputs[0]] = storage[layer.node.inputs[0]]
             continue
         candidate = next(chosen)

@@ -5,7 +5,7 @@ files and SavedModel folders converted first."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from .errors import ModelError
 from .exporters.tflite import to_bytes
 from .graph import Array, Graph
 from .importers.tflite import from_bytes, read_model
+from .passes.cut_outputs import cut_outputs
 from .quantize import Quantized, Settings, is_integer, quantize
 from .quantize.prepare import prepare
 
@@ -71,8 +72,10 @@ def _preprocessing(graph: Graph) -> Preprocessing:
         raise ModelError(where, f"its record of preprocessing cannot be used: {problem}") from problem
 
 
-def load_model(path: Path, wanted: Quantizing, progress: Callable[[str], None] = lambda text: None) -> Model:
-    """The integer network in the file or folder at `path`.
+def load_model(
+    path: Path, wanted: Quantizing, progress: Callable[[str], None] = lambda text: None, outputs: Sequence[str] = ()
+) -> Model:
+    """The integer network in the file or folder at `path`; with `outputs`, as far as these tensors need it.
 
     Raises:
         ModelError: it cannot be read or quantized, the data do not suit it, or it is float and there is nothing to quantize it with.
@@ -80,7 +83,9 @@ def load_model(path: Path, wanted: Quantizing, progress: Callable[[str], None] =
         ToolError: TensorFlow is needed to convert it and missing.
     """
     data = read_any(path, progress)
-    graph = from_bytes(data, path.name)
+    graph = cut_outputs(from_bytes(data, path.name), outputs)
+    if outputs:
+        data = to_bytes(graph)
     if is_integer(graph) or used_by(graph.nodes):
         unused = wanted.calibrate is not None
         return Model(graph, data, warnings=("the model is quantized already: calibration data are not used",) * unused)

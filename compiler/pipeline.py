@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__, reference
+from .accelerators import accelerator_warnings, check_board, refuse, used_by
 from .boards import Board, load_board
 from .choose import Limits, choose
 from .dump import graph_text, plan_text, program_text
@@ -55,7 +56,8 @@ class Options:
 
     `profile` asks for the estimate of cycles too. With `stream_input` the input's rows come one by one. `place` says which memory
     holds the arena or the tables (see `placement.place`), where tinyc's own choice is not wanted. `quantizing` is for float models;
-    `evaluate` are samples, mostly with labels, on which the compiled C is measured, read as `quantizing.data` says.
+    `evaluate` are samples, mostly with labels, on which the compiled C is measured, read as `quantizing.data` says. `outputs` are names
+    of tensors at which the network ends, where that is not at its own outputs.
     """
 
     board: str
@@ -77,6 +79,7 @@ class Options:
     quantizing: Quantizing = field(default_factory=Quantizing)
     evaluate: DataSource | None = None
     input_files: Sequence[Path] = ()
+    outputs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +130,10 @@ def compile_model(
     cpu = find_cpu(board.cpu)
     kind = options.format or default_kind(board)
     progress("reading the model")
-    source = load_model(Path(model), options.quantizing, progress)
+    source = load_model(Path(model), options.quantizing, progress, options.outputs)
     graph = run_passes(source.graph)
+    check_board(graph, board)
+    _check_accelerator(graph, options)
     options = replace(options, inputs=[*options.inputs, *load_inputs(graph, options.input_files)], input_files=())
     name = model_name(options.name, Path(model))
     built = _build(graph, board, name, options, progress)
@@ -163,7 +168,7 @@ def compile_model(
         streams=stream_rows(program),
         ram=ram(program, memory),
         memories=built.placement.places,
-        warnings=(*source.warnings, *built.placement.warnings),
+        warnings=(*source.warnings, *built.placement.warnings, *accelerator_warnings(graph)),
         plan=plan(program, memory),
         flash=flash,
         stack=replace(stack, measured=used),
@@ -286,6 +291,16 @@ def _quantization(
     )
 
 
+def _check_accelerator(graph: Graph, options: Options) -> None:
+    """What cannot be had without the accelerator's arithmetic, or beside it."""
+    if options.evaluate is not None:
+        refuse(graph, "--evaluate", "without the chip nobody knows what it computes")
+    if options.verify == "renode":
+        refuse(graph, "--verify renode", "it is simulated for unicorn, qemu and host only")
+    if options.stream_input:
+        refuse(graph, "--stream-input", "it takes whole inputs")
+
+
 def _check_options(options: Options) -> None:
     for option, value, known in (
         ("--optimize", options.optimize, tuple(OPTIMIZE)),
@@ -382,6 +397,7 @@ def _project(
         vectors=(Vector(_bytes(inputs), _bytes(results), options.seed),),
         stream_input=options.stream_input,
         placement=placement,
+        accelerator=accelerator.name if (accelerator := used_by(graph.nodes)) else "",
     )
 
 
@@ -435,6 +451,7 @@ def native(name: str, program: Program, library: Mapping[str, bytes]) -> tuple[P
 def run_native(built: Compilation, inputs: Array) -> Array:
     """See `Compilation.run`."""
     graph = built.graph
+    refuse(graph, "Compilation.run", "without the chip nobody knows what it computes")
     if len(graph.inputs) != 1:
         raise UsageError(
             "Compilation.run", f"the model has {len(graph.inputs)} inputs", expected="a model with one input"
@@ -460,7 +477,7 @@ def run_native(built: Compilation, inputs: Array) -> Array:
 
 def dump(model: Path, options: Options, stage: str) -> str:
     """One stage of the compiler as text: `graph` (after the passes), `program` or `plan`."""
-    graph = run_passes(load_model(model, options.quantizing).graph)
+    graph = run_passes(load_model(model, options.quantizing, outputs=options.outputs).graph)
     if stage == "graph":
         return graph_text(graph)
     board = load_board(options.board)

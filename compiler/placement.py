@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from .boards import PLACEABLE, Board, Memory
 from .errors import DoesNotFitError, UsageError, suggestion
 from .memory import MemoryMap, plan_memory, separable_inputs
-from .ops import all_ops
+from .ops import op_of
 from .program import Program, Step
 
 #: What a user can place.
@@ -119,7 +119,7 @@ class Reads:
 def table_reads(step: Step, size: int) -> Reads:
     """Of the step's tables, `size` bytes."""
     output, words = step.layer.output, -(-size // 4)
-    if not size or not all_ops()[step.layer.op].macs(step.layer):
+    if not size or not op_of(step.layer).macs(step.layer):
         return Reads(output.elements if size else 0, words, size)
     pixels = output.elements // max(output.shape[-1] if output.shape else 1, 1)
     return Reads(words * max(pixels, 1), words, size)
@@ -127,7 +127,7 @@ def table_reads(step: Step, size: int) -> Reads:
 
 def activation_reads(step: Step, program: Program, outside: Sequence[int] = ()) -> tuple[Reads, Reads]:
     """Of the arena by one step, reads and writes, and of the inputs that are outside of it."""
-    macs = all_ops()[step.layer.op].macs(step.layer)
+    macs = op_of(step.layer).macs(step.layer)
     moved = sum(tensor.bytes for tensor in step.layer.outputs)
     inputs = [index for index in step.layer.node.inputs if index in program.storage]
     apart = sum(program.tensor(index).bytes for index in inputs if program.storage[index] in outside)

@@ -28,6 +28,16 @@ class InputArray:
 
 
 @dataclass(frozen=True)
+class OutputArray:
+    """Argument: an array of pointers to all the layer's output tensors, of type `void *const *`."""
+
+
+@dataclass(frozen=True)
+class AcceleratorContext:
+    """Argument: the context of the accelerator that the model's function was given. Such a call returns 0, or why it failed."""
+
+
+@dataclass(frozen=True)
 class Output:
     """Argument: pointer to the layer's output tensor at this position."""
 
@@ -63,7 +73,9 @@ class State:
     """Argument: pointer to the step's memory that survives from one of its calls to the next (row streaming), 16-byte aligned."""
 
 
-Argument = Input | InputArray | Output | Table | ParamsPointer | Scratch | State | Scalar
+Argument = (
+    Input | InputArray | Output | OutputArray | Table | ParamsPointer | Scratch | State | Scalar | AcceleratorContext
+)
 
 #: A value of a parameter struct's field: integer, float (emitted as an exact float literal), table pointer or fixed array.
 Value = int | float | Table | tuple[int, ...]
@@ -134,6 +146,11 @@ class Step:
     binding: Binding
     variants: tuple[Binding, ...] = ()
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether an accelerator computes it; the call can fail."""
+        return any(isinstance(argument, AcceleratorContext) for argument in self.binding.args)
+
     def passed_inputs(self) -> tuple[int, ...]:
         """Positions of the inputs that the call points to, absent ones left out."""
         return self.binding.passed(self.layer)
@@ -203,7 +220,7 @@ class Program:
     @property
     def portable(self) -> bool:
         """Whether every kernel is plain C that any core, and this computer, can run."""
-        return all(step.kernel.isa == "generic" for step in self.steps)
+        return all(step.kernel.isa == "generic" or step.accelerated for step in self.steps)
 
     def tensor(self, index: int) -> Tensor:
         return self.graph.tensors[index]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ModelError
 from .graph import DTYPES, Array, Graph
-from .ops import all_ops
+from .ops import op_of
 
 
 def run(graph: Graph, inputs: Sequence[Array]) -> list[Array | None]:
@@ -22,7 +22,7 @@ def run(graph: Graph, inputs: Sequence[Array]) -> list[Array | None]:
         values[index] = array
     for layer in graph.layers():
         arguments = [values[i] if i >= 0 else None for i in layer.node.inputs]
-        results = all_ops()[layer.op].reference(layer, arguments)
+        results = op_of(layer).reference(layer, arguments)
         for index, result in zip(layer.node.outputs, results, strict=True):
             tensor = graph.tensors[index]
             assert result.shape == tensor.shape, f"{layer.where}: {result.shape} != {tensor.shape}"

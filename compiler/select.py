@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
+from .accelerators import used_by
 from .errors import ModelError
 from .graph import Layer
 from .program import Binding
@@ -68,7 +69,7 @@ class Goal:
         """The candidates for `layer` whose tables are not too large."""
         own = sum(tensor.bytes for tensor in layer.inputs if tensor is not None and tensor.constant)
         most = self.tables * max(own, SMALL_TABLES)
-        return tuple(candidate for candidate in found if candidate.tables <= most)
+        return tuple(candidate for candidate in found if candidate.tables <= most or len(found) == 1)
 
 
 def _speed(instructions: float, flash: int, arena: int) -> Rank:
@@ -96,7 +97,8 @@ GOALS: Mapping[str, Goal] = {
 def candidates(layer: Layer, cpu: Cpu) -> tuple[Candidate, ...]:
     """Every kernel of `cpu` that applies to `layer`, fastest first."""
     found = []
-    for kernel in kernels_for(cpu).get(layer.op, ()):
+    accelerator = used_by([layer.node])
+    for kernel in (accelerator.kernel,) if accelerator else kernels_for(cpu).get(layer.op, ()):
         if not kernel.partial and kernel.takes(layer):
             binding = kernel.bind(layer)
             found.append(Candidate(kernel, binding, kernel.cost(layer), table_bytes(layer, binding)))

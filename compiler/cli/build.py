@@ -99,6 +99,12 @@ from ._quantize import quantize_options
 @click.option("--memory-map", "with_map", is_flag=True, help="Print where every buffer lies, layer by layer, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
+    "--outputs",
+    multiple=True,
+    metavar="TENSOR",
+    help="End the network at this tensor, and leave what comes after to the firmware; may be repeated.  [default: its own]",
+)
+@click.option(
     "--evaluate",
     "evaluation",
     metavar="DATA",
@@ -128,6 +134,7 @@ def command(
     stage: str | None,
     with_map: bool,
     as_json: bool,
+    outputs: tuple[str, ...],
     evaluation: str | None,
     quantizing: Quantizing,
 ) -> None:
@@ -139,7 +146,7 @@ def command(
     Exit codes: 0 done, 1 the model or data is at fault, 2 usage, 3 does not fit the board, 4 a tool is missing or failed,
     5 verification mismatch.
     """
-    _check_several(models, names, inputs, share_arena, stage, evaluation, quantizing)
+    _check_several(models, names, inputs, share_arena, stage, outputs, evaluation, quantizing)
     model = models[0]
     options = Options(
         board,
@@ -160,6 +167,7 @@ def command(
         quantizing=quantizing,
         evaluate=evaluation,
         input_files=inputs,
+        outputs=outputs,
     )
     if stage is not None:
         click.echo(dump(model, options, stage))
@@ -183,6 +191,7 @@ def _check_several(
     inputs: tuple[Path, ...],
     share_arena: bool,
     stage: str | None,
+    outputs: tuple[str, ...],
     evaluation: str | None,
     quantizing: Quantizing,
 ) -> None:
@@ -197,6 +206,7 @@ def _check_several(
         ("--input", bool(inputs)),
         ("--dump", stage is not None),
         ("--evaluate", evaluation is not None),
+        ("--outputs", bool(outputs)),
         ("--calibrate", quantizing.calibrate is not None),
     ):
         if given:

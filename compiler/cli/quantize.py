@@ -33,6 +33,12 @@ from .build import output_console, spinner
     metavar="DATA",
     help="Samples, mostly with labels, to measure accuracy on: that of the compiled C.",
 )
+@click.option(
+    "--outputs",
+    multiple=True,
+    metavar="TENSOR",
+    help="End the network at this tensor, without what comes after; may be repeated.  [default: its own]",
+)
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="An HTML page to write, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @quantize_options
@@ -40,6 +46,7 @@ def command(
     model: Path,
     output: Path | None,
     evaluation: str | None,
+    outputs: tuple[str, ...],
     report_file: Path | None,
     as_json: bool,
     quantizing: Quantizing,
@@ -52,7 +59,7 @@ def command(
     read = (model, quantizing.calibrate, evaluation, quantizing.data.labels)
     _check_outputs(target, report_file, read)
     with spinner() as progress:
-        found = load_model(model, quantizing, progress)
+        found = load_model(model, quantizing, progress, outputs)
         if found.quantized is None:
             raise ModelError(str(model), *_nothing_to_do(quantizing))
         data = None if evaluation is None else read_evaluation(found, evaluation, quantizing.data, progress)

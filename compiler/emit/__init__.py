@@ -12,16 +12,19 @@ from pathlib import Path
 import jinja2
 
 from .. import __version__
+from ..accelerators import used_by
 from ..graph import Graph, Tensor
 from ..memory import MemoryMap
-from ..ops import all_ops
+from ..ops import op_of
 from ..placement import Place, Placement
 from ..program import (
+    AcceleratorContext,
     Argument,
     Binding,
     Input,
     InputArray,
     Output,
+    OutputArray,
     ParamsPointer,
     Program,
     Scalar,
@@ -87,9 +90,13 @@ def emit(
         f"{name}.h": environment().get_template("model.h.j2").render(context),
     }
     library = {path: text.encode() for path, text in files.items()}
-    library.update(
-        runtime_files({step.kernel.function: step.kernel.isa for step in program.steps}, bool(program.streams))
-    )
+    functions = {step.kernel.function: step.kernel.isa for step in program.steps}
+    library.update(runtime_files(functions, bool(program.streams)))
+    accelerator = used_by(step.layer.node for step in program.steps)
+    if accelerator is not None:
+        library.update(
+            {file: (resource("runtime_c") / accelerator.name / file).read_bytes() for file in accelerator.files}
+        )
     if optimize == "size":
         header = library["tinyc_kernels.h"]
         assert header.count(_SPEED) == 1
@@ -103,7 +110,11 @@ def runtime_files(functions: Mapping[str, str], streams: bool = False) -> dict[s
     `streams` is whether the model computes layers row by row, which takes a header of its own.
     """
     root = resource("runtime_c")
-    sources = [root / "kernels" / isa / f"{function}.c" for function, isa in sorted(functions.items())]
+    kernels = {path.name for path in (root / "kernels").iterdir()}
+    sources = [
+        (root / "kernels" / isa if isa in kernels else root / isa) / f"{function}.c"
+        for function, isa in sorted(functions.items())
+    ]
     pending = [*sources, root / "tinyc_kernels.h", *([root / "internal" / "tinyc_rows.h"] if streams else [])]
     files: dict[str, bytes] = {}
     while pending:
@@ -146,6 +157,7 @@ class Emitter:
         self.placement = placement
         self.memory = memory
         self.name = name
+        self.accelerator = used_by(step.layer.node for step in program.steps)
         self.constants: dict[int, str] = {}
         """C names of the constant tensors emitted so far, by tensor index."""
 
@@ -170,6 +182,7 @@ class Emitter:
             "apart": self._apart_definitions(),
             "outside": self.memory.outside,
             "layers": layers,
+            "accelerator": self.accelerator,
             "streams": (streams := [self._stream(stream).text() for stream in self.program.streams]),
             "fed": streams[0] if self.program.fed is not None else None,
             "inputs": ports(graph, graph.inputs, graph.input_names),
@@ -193,7 +206,7 @@ class Emitter:
             "index": step.index,
             "title": _comment(f"{step.layer.op} '{step.layer.output.name}'"),
             "shapes": f"{shapes_text(step)}",
-            "macs": all_ops()[step.layer.op].macs(step.layer),
+            "macs": op_of(step.layer).macs(step.layer),
             "definitions": definitions,
             "statements": self._statements(step),
         }
@@ -231,6 +244,9 @@ class Emitter:
             f"TINYC_TRACE({step.index}u, {self._arena(index)}, {self.program.graph.tensors[index].bytes}u);"
             for index in step.layer.node.outputs
         ]
+        if step.accelerated:
+            call = f"status = {step.kernel.function}({arguments});"
+            return [call, "if (status != 0) {", "    return status;", "}", *traces]
         return [f"{step.kernel.function}({arguments});", *traces]
 
     def _stream(self, stream: Stream) -> StreamEmitter:
@@ -239,7 +255,7 @@ class Emitter:
     def _tensor_constants(self, step: Step, prefix: str) -> list[str]:
         """Definitions of the constant tensors that this step passes and no earlier step defined."""
         definitions = []
-        op = all_ops()[step.layer.op]
+        op = op_of(step.layer)
         for position in step.passed_inputs():
             tensor, index = step.layer.input(position), step.layer.node.inputs[position]
             if tensor.data is not None and index not in self.constants:
@@ -259,6 +275,12 @@ class Emitter:
             case InputArray():
                 pointers = ", ".join(self._pointer(index, const=True) for index in step.layer.node.inputs)
                 return f"(const void *const[]){{{pointers}}}"
+            case OutputArray():
+                pointers = ", ".join(self._pointer(index, const=False) for index in step.layer.node.outputs)
+                return f"(void *const[]){{{pointers}}}"
+            case AcceleratorContext():
+                assert self.accelerator is not None
+                return self.accelerator.name
             case Output(position):
                 return self._pointer(step.layer.node.outputs[position], const=False)
             case Table(table):

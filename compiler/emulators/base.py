@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..errors import MismatchError, ToolError, UsageError, suggestion
 from ..targets.cpus import Cpu
 from ..toolchains import Image
+
+#: Something that the program talks with: what it wrote → what it can read next, behind what it has not read yet.
+Peer = Callable[[bytes], bytes]
 
 #: Exit status of a program that its startup code stopped after a processor fault (tinyc_startup.h).
 STATUS_FAULT = 125
@@ -93,8 +96,10 @@ class Emulator(Protocol):
         marks: Sequence[str] = (),
         timeout: float,
         profile: bool = False,
+        peer: Peer | None = None,
     ) -> Run:
-        """Runs `image` with `stdin` on its input, watching the function `entry`; with `profile` also Run.profile.
+        """Runs `image` with `stdin` on its input, watching the function `entry`; with `profile` also Run.profile. A `peer` answers
+        what the program writes, as it is written.
 
         Raises MismatchError when the program faults or ends with a status, ToolError when it takes over `timeout`
         seconds or the emulator fails, UsageError when `entry` or a mark is no function of the image.

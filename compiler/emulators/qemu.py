@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from ..targets.cpus import Cpu
 from ..toolchains import Image
 from ..toolchains.elf import read_section
 from ..toolchains.find import ask_version
-from .base import STATUS_FAULT, Edges, Profile, Run, bad_status, fault, make_profile, too_slow, watched
+from .base import STATUS_FAULT, Edges, Peer, Profile, Run, bad_status, fault, make_profile, too_slow, watched
 from .cores import CORES, QEMU_PACKAGES
 from .native import library
 
@@ -56,8 +59,9 @@ class Qemu:
         marks: Sequence[str] = (),
         timeout: float,
         profile: bool = False,
+        peer: Peer | None = None,
     ) -> Run:
-        """See Emulator.run. `stack` is not measured."""
+        """See Emulator.run. `stack` is not measured, and nothing is counted when there is a `peer`."""
         entry_index, marked = watched(image, entry, marks)
         with tempfile.TemporaryDirectory(prefix="tinyc-") as folder:
             place = Path(folder)
@@ -68,10 +72,12 @@ class Qemu:
                 (place / "tinyc_plugin.code").write_bytes(code)
                 heading = (_ENCODINGS[image.cpu.family], int(profile), start, len(code), entry_index)
                 (place / "tinyc_plugin.in").write_text(_plugin_input(image, heading, marked))
-            output = self._run(image, place, plugin, timeout)
+            output = self._run(image, place, plugin, timeout, peer)
             return _result(image, output, place / "tinyc_plugin.out", bool(marks), profile)
 
-    def _run(self, image: Image, place: Path, plugin: Path | None, timeout: float) -> bytes:
+    def _run(self, image: Image, place: Path, plugin: Path | None, timeout: float, peer: Peer | None) -> bytes:
+        if peer is not None:
+            return self._talk(image, place, peer, timeout)
         with (place / "tinyc_in.bin").open("rb") as stdin:
             try:
                 done = subprocess.run(
@@ -84,8 +90,59 @@ class Qemu:
             written = place / "tinyc_out.bin"
             return done.stdout if _is_user_mode(image) else written.read_bytes() if written.is_file() else b""
         if plugin is not None and _NO_PLUGIN.search(message):
-            return self._run(image, place, None, timeout)
+            return self._run(image, place, None, timeout, None)
         raise _failure(image, self.name, done.returncode, message)
+
+    def _talk(self, image: Image, place: Path, peer: Peer, timeout: float) -> bytes:
+        """Through named pipes in place of the files of semihosting; counts nothing."""
+        if _is_user_mode(image) or not hasattr(os, "mkfifo"):
+            raise ToolError(
+                self.name, "a program that talks needs semihosting and named pipes", hint="--emulator unicorn"
+            )
+        (place / "tinyc_in.bin").unlink()
+        given, written = (_named_pipe(place / name) for name in ("tinyc_in.bin", "tinyc_out.bin"))
+        try:
+            with subprocess.Popen(
+                _command(image, None), cwd=place, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+            ) as done:
+                try:
+                    output = _converse(done, given, written, peer, timeout)
+                except subprocess.TimeoutExpired as error:
+                    raise too_slow(image, self.name, timeout) from error
+                finally:
+                    done.kill()
+                message = (done.stderr.read() if done.stderr else b"").decode(errors="replace")
+                status = done.wait()
+        finally:
+            os.close(given)
+            os.close(written)
+        if status:
+            raise _failure(image, self.name, status, message)
+        return output
+
+
+def _named_pipe(path: Path) -> int:
+    """A pipe of that name, open at both ends here: so opening it waits for nobody."""
+    os.mkfifo(path)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
+def _converse(process: subprocess.Popen[bytes], given: int, written: int, peer: Peer, timeout: float) -> bytes:
+    """Answers what comes out of the pipe `written` into the pipe `given`, until the process ends: all that came."""
+    output, waiting, end = bytearray(), b"", time.monotonic() + timeout
+    while True:
+        ended = process.poll() is not None
+        readable, writable, _ = select.select([written], [given] if waiting else [], [], 0 if ended else 0.05)
+        if readable:
+            data = os.read(written, 1 << 16)
+            output += data
+            waiting += peer(data)
+        elif ended:
+            return bytes(output)
+        if writable:
+            waiting = waiting[os.write(given, waiting) :]
+        if time.monotonic() > end:
+            raise subprocess.TimeoutExpired("qemu", timeout)
 
 
 def program_version(program: str) -> str | None:

@@ -24,7 +24,7 @@ from ..targets.cpus import Cpu
 from ..toolchains import Image
 from ..toolchains.elf import read_section, read_segments
 from ..toolchains.layout import MACHINES, Region
-from .base import Edges, Profile, Run, bad_status, fault, make_profile, too_slow, watched
+from .base import Edges, Peer, Profile, Run, bad_status, fault, make_profile, too_slow, watched
 from .cores import CORES
 from .native import library
 
@@ -146,10 +146,11 @@ class Unicorn:
         marks: Sequence[str] = (),
         timeout: float,
         profile: bool = False,
+        peer: Peer | None = None,
     ) -> Run:
         """See Emulator.run."""
         entry_index, marked = watched(image, entry, marks)
-        machine = _Machine(image, stdin)
+        machine = _Machine(image, stdin, peer)
         counting = _Counting(machine, entry_index, marked, profile)
         machine.run(self.name, timeout)
         return counting.result(bytes(machine.output), bool(marks))
@@ -174,6 +175,7 @@ class _Machine:
 
     image: Image
     stdin: bytes
+    peer: Peer | None = None
     output: bytearray = field(default_factory=bytearray)
     position: int = 0
     status: int | None = None
@@ -237,7 +239,10 @@ class _Machine:
         self._return()
 
     def _write(self, *_hook: object) -> None:
-        self.output += self.slice(self.get("0"), self.get("1")).tobytes()
+        written = self.slice(self.get("0"), self.get("1")).tobytes()
+        self.output += written
+        if self.peer is not None:
+            self.stdin, self.position = self.stdin[self.position :] + self.peer(written), 0
         self._return()
 
     def _exit(self, *_hook: object) -> None:

@@ -96,9 +96,26 @@ def all_ops() -> Mapping[str, Op]:
     return found
 
 
+def find(name: str) -> Op | None:
+    """The operator of that TFLite name, or what an accelerator's compiler put in the place of several."""
+    from ..accelerators import all_accelerators
+
+    if name in all_ops():
+        return all_ops()[name]
+    accelerator = all_accelerators().get(name) if name.startswith("CUSTOM:") else None
+    return accelerator.op if accelerator else None
+
+
+def op_of(layer: Layer) -> Op:
+    """The operator of a supported layer."""
+    found = find(layer.op)
+    assert found is not None, layer.op
+    return found
+
+
 def problems(layer: Layer) -> list[str]:
     """What keeps tinyc from taking this layer: one line per violated rule, empty when it is supported."""
-    op = all_ops().get(layer.op)
+    op = find(layer.op)
     if op is None:
         return [f"{layer.op} is not supported"]
     low, high = op.versions

@@ -58,6 +58,8 @@ def check_supported(graph: Graph) -> None:
         hints.append(_HELP["float32"])
     if any("CUSTOM:" in problem for _, problem in found):
         hints.append(_HELP["custom"])
+    if len(found) < len(graph.nodes):
+        hints.append("--outputs TENSOR ends the network before them, if your firmware does the rest")
     hints.append("`tinyc inspect MODEL` shows all operators, docs/ops.md what each may be")
     raise ModelError(
         graph.source.file_name or "model",

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..boards import Board
 from ..errors import UsageError, suggestion
-from . import c, cmake, platformio
+from . import c, cmake, edgetpu, platformio
 from .info import Firmware, Model, ProjectInfo, TensorInfo, Vector
 
 __all__ = [
@@ -30,6 +30,7 @@ _WRAPPERS: Final = {"platformio": platformio.wrap, "cmake": cmake.wrap, "c": c.w
 _NEXT_STEPS: Final = {
     "platformio": "cd {folder} && pio run -t upload && pio device monitor",
     "cmake": "cd {folder} && cmake -B build && cmake --build build",
+    "coralmicro": "put {folder} into coralmicro's examples/, as its README.md says",
     "c": "copy {folder} into your project and #include its header",
 }
 
@@ -37,12 +38,14 @@ KINDS: Final = tuple(_WRAPPERS)
 
 
 def default_kind(board: Board) -> str:
-    """PlatformIO for a real board, CMake for an emulator machine and this computer."""
-    return "cmake" if board.is_emulated else "platformio"
+    """PlatformIO for a board that it knows, CMake for an emulator machine, this computer, and other boards."""
+    return "cmake" if board.platformio is None else "platformio"
 
 
 def next_step(kind: str, folder: Path | str) -> str:
     """What to type (or do) next with a project of `kind` in `folder`."""
+    if kind == "cmake" and (Path(folder) / edgetpu.CORALMICRO).is_file():
+        kind = "coralmicro"
     return _NEXT_STEPS[kind].format(folder=shlex.quote(str(folder)))
 
 
@@ -59,4 +62,6 @@ def wrap_firmware(kind: str, firmware: Firmware) -> Mapping[str, bytes]:
     """
     if kind not in _WRAPPERS:
         raise UsageError("--format", f"unknown kind of project '{kind}'", hint=suggestion(kind, KINDS))
+    if any(model.info.accelerator for model in firmware.models):
+        return dict(sorted(edgetpu.wrap(kind, firmware).items()))
     return dict(sorted(_WRAPPERS[kind](firmware).items()))

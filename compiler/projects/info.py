@@ -57,6 +57,7 @@ class ProjectInfo:
         version: of tinyc. `optimize`: the compiler flag that goes with the build's goal.
         vectors: reference inferences for the self-test.
         stream_input: whether the library takes its input row by row.
+        accelerator: the one that the model uses: a folder of `accelerators/`.
         placement: which of the board's memories hold the arena and the tables; None lets the linker decide.
     """
 
@@ -73,6 +74,7 @@ class ProjectInfo:
     vectors: tuple[Vector, ...] = ()
     stream_input: bool = False
     placement: Placement | None = None
+    accelerator: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..graph import short_name
 from ..memory import MemoryMap
-from ..ops import all_ops
+from ..ops import op_of
 from ..placement import Place
 from ..program import Program
 from ..verification import EngineResult
@@ -143,7 +143,7 @@ def layer_rows(
             name=step.layer.output.name,
             output_shape=step.layer.output.shape,
             output_bytes=step.layer.output.bytes,
-            macs=all_ops()[step.layer.op].macs(step.layer),
+            macs=op_of(step.layer).macs(step.layer),
             constants=tables[step.index],
             scratch=step.binding.scratch,
             kernel=step.kernel.function,

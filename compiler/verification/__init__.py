@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from .. import __version__
+from ..accelerators import Accelerator, used_by
 from ..cycles import estimate
 from ..emit import environment, ports
 from ..emulators import Emulator, Run, find_emulator, proves
@@ -19,6 +20,7 @@ from ..emulators.unicorn import INSTALL
 from ..errors import MismatchError, ToolError
 from ..graph import Array, Graph, Tensor, short_name
 from ..program import Program
+from ..resources import resource
 from ..streaming.rows import height, row_bytes
 from ..streaming.schedule import calls, is_final
 from ..targets.cpus import Cpu, find_cpu
@@ -96,7 +98,7 @@ def verify(
     return EngineResult(
         emulator=engine.name,
         toolchain=image.toolchain,
-        proves=proves(cpu, engine.name),
+        proves=check.proves(),
         inputs=len(input_sets),
         bytes_compared=len(run.output) - 2 * len(GUARD),
         layers_compared=layers_compared,
@@ -219,6 +221,13 @@ class _Check:
     profile: bool
     progress: Callable[[str], None]
 
+    def proves(self) -> str:
+        """What a run proves, apart for an accelerator's part."""
+        accelerator, proved = used_by(self.program.graph.nodes), proves(self.cpu, self.engine.name)
+        if accelerator is None:
+            return proved
+        return f"For the operators on the processor: {proved[0].lower()}{proved[1:]} {accelerator.proves}"
+
     def outputs(self) -> tuple[Image, Run]:
         """Compares the outputs of the image as it is flashed; a mismatch is then located layer by layer."""
         kernels = [step.kernel.function for step in self.program.steps]
@@ -240,8 +249,10 @@ class _Check:
         return len(self.program.steps)
 
     def _run(self, defines: Mapping[str, str | None], marks: Sequence[str] = ()) -> tuple[Image, Run]:
+        accelerator = used_by(self.program.graph.nodes)
         sources = {
             **self.library,
+            **(stream_files(accelerator) if accelerator else {}),
             "tinyc_verify_main.c": harness(self.name, self.program.graph, self.program.fed is not None),
         }
         stdin = b"".join(array.tobytes() for inputs in self.input_sets for array in inputs)
@@ -251,6 +262,8 @@ class _Check:
                 sources, self.cpu, Path(work), toolchain=self.toolchain, optimize=self.optimize, defines=defines
             )
             self.progress(f"running in {self.engine.name}")
+            if accelerator is not None:
+                return image, self._run_beside(accelerator, image, stdin, marks)
             run = self.engine.run(
                 image,
                 stdin,
@@ -260,6 +273,18 @@ class _Check:
                 profile=self.profile and bool(marks) and self.program.fed is None,
             )
             return image, run
+
+    def _run_beside(self, accelerator: Accelerator, image: Image, given: bytes, marks: Sequence[str]) -> Run:
+        """With a stand-in for the accelerator at the other end of the host channel."""
+        simulation = accelerator.simulate(self.program.graph, given, self.expected)
+        entry = entry_of(self.name, self.program)
+        try:
+            run = self.engine.run(image, b"", entry=entry, marks=marks, timeout=TIMEOUT, peer=simulation.peer)
+        except MismatchError as error:
+            if simulation.problem():
+                raise MismatchError(f"{accelerator.title} protocol", simulation.problem()) from error
+            raise
+        return replace(run, output=simulation.outputs())
 
     def _first_difference(self, found: bytes, orders: Sequence[Sequence[_Chunk]], what: str) -> tuple[str, str] | None:
         """(where, found) of the first byte that differs from the reference, or None. A short or long stream is a difference too."""
@@ -292,11 +317,19 @@ class _Check:
 
 def harness(name: str, graph: Graph, fed: bool = False) -> bytes:
     """The C main of a verification image; `fed` when the model takes its input row by row."""
-    template = environment().get_template("verify/main.c.j2")
+    accelerator = used_by(graph.nodes)
+    template = environment().get_template(f"verify/{accelerator.name if accelerator else 'main'}.c.j2")
     inputs, outputs = ports(graph, graph.inputs, graph.input_names), ports(graph, graph.outputs, graph.output_names)
     return template.render(
         version=__version__, name=name, inputs=inputs, outputs=outputs, guard=GUARD, fed=fed
     ).encode()
+
+
+def stream_files(accelerator: Accelerator) -> dict[str, bytes]:
+    """C files through which an emulated program reaches the stand-in for an accelerator."""
+    folder = resource("runtime_c") / "emulation"
+    names = [name for file in accelerator.stream for name in (file, file.replace(".c", ".h"))]
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def _element_text(tensor: Tensor, want: Array, chunk: bytes, start: int = 0) -> str:

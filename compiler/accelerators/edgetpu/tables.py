@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from ...errors import ModelError
 from .executable import (
@@ -151,7 +151,9 @@ def _outputs(executable: Executable, tensors: int) -> tuple[tuple[OutputRow, ...
     """The rows, and the bytes of scratch memory: of the largest output if each is complete before the next begins."""
     runs = [output_runs(layer) for layer in executable.outputs]
     direct = [_is_tensor(*pair) and i < tensors for i, pair in enumerate(zip(executable.outputs, runs, strict=True))]
-    sizes = [0 if d else -(-x.padded_bytes // ALIGNMENT) * ALIGNMENT for d, x in zip(direct, executable.outputs, strict=True)]
+    sizes = [
+        0 if d else -(-x.padded_bytes // ALIGNMENT) * ALIGNMENT for d, x in zip(direct, executable.outputs, strict=True)
+    ]
     places, scratch = [0] * len(sizes), max(sizes, default=0)
     if _interleaved(executable.steps):
         places, scratch = list(accumulate([0, *sizes[:-1]])), sum(sizes)
@@ -175,6 +177,4 @@ def _is_tensor(layer: Layer, runs: Sequence[Run]) -> bool:
 def _interleaved(steps: Iterable[Step]) -> bool:
     """Whether parts of one output come between those of another."""
     order = [step.layer for step in steps if isinstance(step, ReceiveOutput)]
-    return any(name in order[: index - 1] and order[index - 1] != name for index, name in enumerate(order))
-
-
+    return len(set(order)) < sum(1 for name, _ in groupby(order))
