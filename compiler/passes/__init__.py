@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 
 from ..errors import ModelError
-from ..graph import Graph
+from ..graph import Graph, short_name
 from ..ops import problems
 from .drop_unused import drop_unused
 from .fold_constants import fold_constants
@@ -58,14 +59,36 @@ def check_supported(graph: Graph) -> None:
         hints.append(_HELP["float32"])
     if any("CUSTOM:" in problem for _, problem in found):
         hints.append(_HELP["custom"])
-    if len(found) < len(graph.nodes):
-        hints.append("--outputs TENSOR ends the network before them, if your firmware does the rest")
+    ends = ends_before(graph)
+    if ends:
+        hints.append(
+            f"{' '.join(f'--outputs {shlex.quote(name)}' for name in ends)} ends the network before them, if your firmware does the rest"
+        )
     hints.append("`tinyc inspect MODEL` shows all operators, docs/ops.md what each may be")
     raise ModelError(
         graph.source.file_name or "model",
         f"{len(found)} of {len(graph.nodes)} operators cannot be compiled:\n{text}",
         hint="; ".join(hints),
     )
+
+
+#: Where a network would have to be cut at more tensors than this, cutting it is no advice.
+MOST_ENDS = 8
+
+
+def ends_before(graph: Graph) -> list[str]:
+    """Names of the tensors at which the network could end so that all of it is supported; none where nothing would be left."""
+    lost: set[int] = set()
+    made: list[int] = []
+    for layer in graph.layers():
+        if problems(layer) or lost & set(layer.node.inputs):
+            lost.update(layer.node.outputs)
+        else:
+            made += layer.node.outputs
+    read = {i for node in graph.nodes if lost & set(node.outputs) for i in node.inputs} | set(graph.outputs)
+    ends = [short_name(graph.tensors[i].name) for i in made if i in read]
+    usable = len(set(ends)) == len(ends) <= MOST_ENDS and all(name.isprintable() and name for name in ends)
+    return ends if usable else []
 
 
 def check_order(graph: Graph) -> None:
