@@ -13,6 +13,7 @@ from typing import Any
 from .accelerators import used_by
 from .data import DataOptions, Dataset, Preprocessing, load
 from .data.folder import folder_kind
+from .data.source import COMMON
 from .errors import ModelError
 from .exporters.tflite import to_bytes
 from .graph import Array, Graph
@@ -142,9 +143,20 @@ def data_options(given: DataOptions, record: Preprocessing | None, source: DataS
     return replace(given, **found)
 
 
+def _meant_for(given: DataOptions, source: DataSource) -> DataOptions:
+    """`given`, which suited the calibration data, without what means nothing for a source of another kind."""
+    kind = folder_kind(Path(source)) if isinstance(source, str | Path) else ""
+    images, sound = {"resize", "color"}, given.given - COMMON - {"resize", "color", "label_column"}
+    unused = (set() if kind == "images" else images) | (set() if kind == "sound" else sound)
+    defaults = DataOptions()
+    return replace(given, **{name: getattr(defaults, name) for name in unused})
+
+
 def read_evaluation(model: Model, source: DataSource, given: DataOptions, progress: Callable[[str], None]) -> Dataset:
     """Samples with labels, in real units, for the network's inputs; all of them, whatever --samples says of calibration."""
     progress("reading the evaluation data")
+    if model.calibration is not None:
+        given = _meant_for(given, source)
     return load(
         source,
         [replace(tensor, dtype="float32", quantization=None) for tensor in model.graph.input_tensors],

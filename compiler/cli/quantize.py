@@ -94,7 +94,10 @@ def _check_outputs(output: Path, report: Path | None, sources: Iterable[object])
             raise UsageError(option, f"'{path}' is a folder or a device", expected="a file")
         if not path.absolute().parent.is_dir():
             raise UsageError(option, f"the folder of '{path}' does not exist", hint="make it first")
-        if any(path.resolve() == source.resolve() for source in read):
+        inside = path.exists() and any(
+            source.is_dir() and source.resolve() in path.resolve().parents for source in read
+        )
+        if inside or any(path.resolve() == source.resolve() for source in read):
             raise UsageError(option, f"'{path}' is a file that is read", expected="another file")
     if report is not None and report.resolve() == output.resolve():
         raise UsageError("--report", "is the file of --output", expected="another file")

@@ -41,8 +41,11 @@ def fold_dilation(graph: Graph) -> Graph:
     for position, node in enumerate(nodes):
         if node.op != "BATCH_TO_SPACE_ND":
             continue
-        found = _group(nodes, maker, uses, position)
-        made = None if found is None else _convolution(tensors, nodes, found)
+        try:
+            found = _group(nodes, maker, uses, position)
+            made = None if found is None else _convolution(tensors, nodes, found)
+        except (ValueError, IndexError, KeyError, TypeError):  # a damaged file: the operators' own rules will say it
+            continue
         if found is not None and made is not None:
             gone |= {found.spread, found.convolution, found.collect} | {
                 p for p in (found.into, found.out) if p is not None
@@ -137,8 +140,10 @@ def _two(
 ) -> list[Node] | None:
     source, result = tensors[spread.inputs[0]].shape, tensors[collect.outputs[0]].shape
     taps = tensors[convolution.inputs[1]].shape[1:3]
-    kinds = {_padding(source[1 + k], result[1 + k], taps[k], block[k], pads[k], crops[k]) for k in (0, 1)}
-    if len(kinds) != 1 or None in kinds:
+    paddings = [_padding(source[1 + k], result[1 + k], taps[k], block[k], pads[k], crops[k]) for k in (0, 1)]
+    # Along an axis with one tap, SAME and VALID are the same.
+    kinds = {padding for padding, count in zip(paddings, taps, strict=True) if count > 1} or {"VALID"}
+    if len(kinds) != 1 or None in paddings:
         return None
     attributes = {**convolution.attributes, "padding": kinds.pop(), "dilation": tuple(block)}
     inputs = (spread.inputs[0], *convolution.inputs[1:])

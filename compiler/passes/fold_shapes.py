@@ -44,7 +44,7 @@ def _with_shapes(graph: Graph) -> Graph:
         layer = replace(graph, tensors=tuple(tensors)).layer(node)
         try:
             shapes = _matrix_shapes(layer) if node.op == "FULLY_CONNECTED" else op.output_shapes(layer)
-        except (ValueError, IndexError, KeyError, AssertionError, ZeroDivisionError):
+        except (ValueError, IndexError, KeyError, TypeError, AssertionError, ZeroDivisionError):
             continue  # what is wrong with the layer is for the operator's rules to say
         for index, shape in zip(node.outputs, shapes, strict=False):
             if tensors[index].data is None:
@@ -71,7 +71,7 @@ def _result(node: Node, shape: tuple[int, ...], values: Sequence[Array | None]) 
         return None
     try:
         return fold(node, known)
-    except (ValueError, IndexError, ZeroDivisionError):  # a hostile file: the operator's own rules will say it
+    except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError):  # hostile: its rules will say it
         return None
 
 

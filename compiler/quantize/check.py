@@ -60,6 +60,8 @@ def _problems(layer: Layer, settings: Settings) -> list[str]:
     op = all_ops().get(layer.op)
     if op is None or op.real is None:
         return [f"{layer.op} is not supported"]
+    if all(tensor is None or tensor.data is not None for tensor in layer.inputs):
+        return ["all of its inputs are constants: put what it computes into the model in its place"]
     constants = [t for t in layer.inputs if t is not None and t.data is not None and t.dtype == "float32"]
     for tensor in constants:
         assert tensor.data is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import DENSE, Net, samples
+from networks import CONV, DENSE, Net, samples
 from tinyc.graph import Array, Graph
 from tinyc.quantize import execute, quantize
 from tinyc.quantize.prepare import prepare
@@ -69,3 +69,16 @@ def test_dense_on_more_dimensions_with_an_open_batch() -> None:
     np.testing.assert_allclose(computed(graph, arrays), values, rtol=1e-4, atol=1e-5)
     made = quantize(graph, arrays).graph
     assert made.tensors[made.nodes[1].outputs[0]].shape == (12, 6)
+
+
+def test_a_dilated_row_filter_is_one_layer() -> None:
+    """Kernel 1 x 3, dilation 1 x 4, SAME: along the axis with one tap, SAME and VALID are the same."""
+    net = Net((5, 7, 2))
+    block = net.constant(np.array([1, 4], np.int32))
+    pads, crops = (net.constant(np.array([[0, 0], ends], np.int32)) for ends in ((4, 5), (0, 1)))
+    net.add("SPACE_TO_BATCH_ND", [0, block, pads], (4, 5, 4, 2))
+    weights = [net.weights(3, 1, 3, 2), net.weights(3)]
+    net.add("CONV_2D", [net.end, *weights], (4, 5, 2, 3), {**CONV, "padding": "VALID"})
+    net.add("BATCH_TO_SPACE_ND", [net.end, block, crops], (1, 5, 7, 3))
+    [node] = prepare(net.graph()).graph.nodes
+    assert (node.attributes["padding"], node.attributes["dilation"]) == ("SAME", (1, 4))
