@@ -20,6 +20,7 @@ from .graph import Array, Graph
 from .importers.tflite import from_bytes, read_model
 from .passes.cut_outputs import cut_outputs
 from .quantize import Quantized, Settings, is_integer, quantize
+from .quantize.check import check_operators
 from .quantize.prepare import prepare
 
 #: Where samples come from: a path, `file.py:function`, an array, or a function that yields them.
@@ -92,7 +93,7 @@ def load_model(
         return Model(graph, data, warnings=("the model is quantized already: calibration data are not used",) * unused)
     samples = None if wanted.calibrate is None else read_calibration(graph, wanted, progress)
     if samples is None and wanted.settings.allow_float:
-        return _as_float(graph)
+        return _as_float(graph, wanted.settings)
     found = quantize(graph, samples.arrays if samples else (), wanted.settings, progress)
     record = json.dumps(samples.preprocessing.to_json(), sort_keys=True) if samples else graph.preprocessing
     network = to_bytes(replace(found.graph, preprocessing=record))
@@ -167,9 +168,10 @@ def read_evaluation(model: Model, source: DataSource, given: DataOptions, progre
     )
 
 
-def _as_float(graph: Graph) -> Model:
+def _as_float(graph: Graph, settings: Settings) -> Model:
     """A float model that is to be compiled as such."""
     real = prepare(graph).graph
+    check_operators(real, settings)
     data = to_bytes(real)
     name = graph.source.file_name
     return Model(from_bytes(data, name), data, warnings=("the model is compiled in float32, slow on most cores",))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ModelError, UsageError, suggestion
-from ..graph import Array, Graph, Layer, short_name
+from ..graph import Array, Graph, Layer, Tensor, short_name
 from ..ops import all_ops, problems
 from .execute import sample_shape
 from .prepare import linear
@@ -42,7 +42,7 @@ def check_operators(graph: Graph, settings: Settings) -> None:
         return
     text = "\n".join(f"    {layer.where}: {problem}" for layer, problem in found)
     hint = "docs/ops.md lists the operators"
-    if any(_has_float_form(layer) and _problems(layer, settings) for layer in graph.layers()):
+    if any(_has_float_form(layer) and not problems(layer) and not _not_finite(layer) for layer, _ in found):
         hint = f"--allow-float keeps those in float32 that tinyc compiles as float; {hint}"
     raise ModelError(
         graph.source.file_name or "model",
@@ -62,17 +62,21 @@ def _problems(layer: Layer, settings: Settings) -> list[str]:
         return [f"{layer.op} is not supported"]
     if all(tensor is None or tensor.data is not None for tensor in layer.inputs):
         return ["all of its inputs are constants: put what it computes into the model in its place"]
-    constants = [t for t in layer.inputs if t is not None and t.data is not None and t.dtype == "float32"]
-    for tensor in constants:
-        assert tensor.data is not None
-        if not np.isfinite(tensor.data).all():
-            return [
-                f"'{short_name(tensor.name)}' holds values that are not finite (NaN or infinity): the training diverged"
-            ]
+    tensor = _not_finite(layer)
+    if tensor is not None:
+        return [
+            f"'{short_name(tensor.name)}' holds values that are not finite (NaN or infinity): the training diverged"
+        ]
     stays = _kept(layer, settings) or settings.allow_float
     if not stays and not has_integer_form(layer, settings):
         return ["has no integer form" + _why(layer, settings)]
     return problems(layer)
+
+
+def _not_finite(layer: Layer) -> Tensor | None:
+    """A constant of the layer with NaN or infinity in it."""
+    reals = [tensor for tensor in layer.inputs if tensor is not None and tensor.dtype == "float32"]
+    return next((tensor for tensor in reals if tensor.data is not None and not np.isfinite(tensor.data).all()), None)
 
 
 def _kept(layer: Layer, settings: Settings) -> bool:

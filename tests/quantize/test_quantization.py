@@ -206,8 +206,9 @@ def test_values_that_are_not_finite() -> None:
     broken[0, 0, 0, 0] = np.nan
     tensors = list(graph.tensors)
     tensors[weights] = replace(tensors[weights], data=broken)
-    with pytest.raises(ModelError, match=r"operator 0 CONV_2D .*not finite"):
+    with pytest.raises(ModelError, match=r"operator 0 CONV_2D .*not finite") as problem:
         quantize(replace(graph, tensors=tuple(tensors)), samples(graph))
+    assert "--allow-float" not in str(problem.value)
     tensors[weights] = replace(tensors[weights], data=data * np.float32(1e38))
     with pytest.raises(ModelError, match="on the calibration data"):
         quantize(replace(graph, tensors=tuple(tensors)), samples(graph, size=100.0))
