@@ -21,7 +21,13 @@ REAL = [
     (board.name, framework) for board in all_boards().values() if board.platformio for framework in board.frameworks
 ]
 EMULATED = [board.name for board in all_boards().values() if board.is_emulated]
-EVERY = [(board.name, framework) for board in all_boards().values() for framework in board.frameworks]
+#: Boards with an accelerator have projects of their own (tests/accelerators).
+EVERY = [
+    (board.name, framework)
+    for board in all_boards().values()
+    if not board.accelerator
+    for framework in board.frameworks
+]
 
 
 def project(board: str, framework: str, model: str = "labelled", kind: str | None = None) -> Mapping[str, bytes]:
