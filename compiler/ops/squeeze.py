@@ -51,6 +51,7 @@ def _cases() -> Iterator[tuple[str, Graph]]:
     yield "all", case((1, 4, 1, 3), (), (4, 3))
     yield "to a scalar", case((1, 1), (), ())
     yield "int32", case((1, 4), (0,), (4,), "int32")
+    yield "float32", case((1, 1, 5, 1), (1, 3), (1, 5), "float32")
 
 
 OP = Op(
