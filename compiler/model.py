@@ -18,6 +18,7 @@ from .errors import ModelError
 from .exporters.tflite import to_bytes
 from .graph import Array, Graph
 from .importers.tflite import from_bytes, read_model
+from .passes import ends_before, unsupported
 from .passes.cut_outputs import cut_outputs
 from .quantize import Quantized, Settings, is_integer, quantize
 from .quantize.check import check_operators
@@ -85,12 +86,15 @@ def load_model(
         ToolError: TensorFlow is needed to convert it and missing.
     """
     data = read_any(path, progress)
-    graph = cut_outputs(from_bytes(data, path.name), outputs)
-    if outputs:
+    whole = from_bytes(data, path.name)
+    ends, left = (outputs, ()) if outputs else _left_to_the_firmware(whole)
+    graph = cut_outputs(whole, ends)
+    if ends:
         data = to_bytes(graph)
     if is_integer(graph) or used_by(graph.nodes):
         unused = wanted.calibrate is not None
-        return Model(graph, data, warnings=("the model is quantized already: calibration data are not used",) * unused)
+        already = ("the model is quantized already: calibration data are not used",) * unused
+        return Model(graph, data, warnings=(*left, *already))
     samples = None if wanted.calibrate is None else read_calibration(graph, wanted, progress)
     if samples is None and wanted.settings.allow_float:
         return _as_float(graph, wanted.settings)
@@ -99,6 +103,20 @@ def load_model(
     network = to_bytes(replace(found.graph, preprocessing=record))
     warnings = (*(samples.warnings if samples else ()), *found.warnings, *_floats(found))
     return Model(from_bytes(network, path.name), network, found, samples, warnings)
+
+
+def _left_to_the_firmware(graph: Graph) -> tuple[Sequence[str], tuple[str, ...]]:
+    """Where a network for an accelerator ends, if its vendor's compiler left operators behind that tinyc does not have, and the
+    warning that says so: (names of tensors, warnings), both empty where nothing is left."""
+    missing = unsupported(graph) if used_by(graph.nodes) else []
+    ends = ends_before(graph) if missing else []
+    if not ends:
+        return (), ()
+    where = "; ".join(f"{layer}" for layer, _ in missing[:4]) + (
+        f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+    )
+    names = ", ".join(f"'{name}'" for name in ends)
+    return ends, (f"the network ends at {names}: your firmware has to do what tinyc does not have ({where})",)
 
 
 def read_any(path: Path, progress: Callable[[str], None] = lambda text: None) -> bytes:

@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..graph import Graph, Layer, Tensor
 from ..importers.tflite import load
 from ..ops import all_ops, problems
+from ..passes import ends_before
 from ..quantize import is_integer, what_is_missing
 from ..quantize.prepare import prepare
 from ..report import edgetpu
@@ -55,7 +56,9 @@ def command(model: Path, original: Path | None, accelerator: str | None, as_json
         if source is not None and edgetpu.has_edgetpu(source):
             raise UsageError(f"--original {original}", "a compiled model", expected="the model before compilation")
         facts["edgetpu"] = edgetpu.describe(graph, source)
-        facts["supported"] &= not any(part["rejected"] for part in facts["edgetpu"]["parts"])
+        facts["ends_at"] = ends_before(graph) if not facts["supported"] else []
+        rejected = any(part["rejected"] for part in facts["edgetpu"]["parts"])
+        facts["supported"] = not rejected and (facts["supported"] or bool(facts["ends_at"]))
     if accelerator:
         facts["lint"] = edgetpu.describe_lint(graph)
     if as_json:
@@ -201,7 +204,11 @@ def _print_verdict(facts: dict[str, Any], console: Console) -> None:
             how = f" and quantizes it, {needs}"
         console.print(f"[green]tinyc takes this model{how}[/]")
         return
-    console.print(f"[red]tinyc does not take this model: {len(blocked) + len(rejected)} operators block it[/]")
+    if facts["supported"]:
+        ends = ", ".join(f"'{name}'" for name in facts["ends_at"])
+        console.print(f"[green]tinyc takes this model up to {escape(ends)}[/]; the rest is left to your firmware:")
+    else:
+        console.print(f"[red]tinyc does not take this model: {len(blocked) + len(rejected)} operators block it[/]")
     for layer in blocked:
         for problem in layer["problems"]:
             console.print(

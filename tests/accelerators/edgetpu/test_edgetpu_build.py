@@ -117,14 +117,29 @@ def test_programs_that_cannot_be_run_are_refused_with_the_reason(tmp_path: Path)
         build(path)
 
 
-def test_processor_operators_that_are_not_supported_are_all_listed() -> None:
+def test_processor_operators_that_are_not_supported_are_left_to_the_firmware() -> None:
     path = FOLDER / "testdata-deeplabv3_mnv2_dm05_pascal_quant_edgetpu.tflite"
     if not path.is_file():
         pytest.skip("the file is not there")
-    with pytest.raises(ModelError) as error:
-        build(path)
-    assert all(name in str(error.value) for name in ("RESIZE_BILINEAR", "ARG_MAX", "CONV_2D"))
-    assert "edgetpu-custom-op" not in str(error.value)
+    built = build(path)
+    assert built.graph.output_names == ("aspp0/Relu", "image_pooling/Relu")
+    [left] = [line for line in built.report.warnings if "your firmware has to do" in line]
+    assert all(name in left for name in ("'aspp0/Relu'", "RESIZE_BILINEAR", "CONV_2D", "and 3 more"))
+    assert [node.op for node in built.graph.nodes] == ["CUSTOM:edgetpu-custom-op"]
+
+
+def test_at_least_nine_tenths_of_the_shared_files_build() -> None:
+    files = sorted(FOLDER.glob("*_edgetpu.tflite")) if FOLDER.is_dir() else []
+    if not files:
+        pytest.skip("the files are not there")
+    refused = []
+    for path in files:
+        try:
+            assert build(path).files
+        except ModelError as error:
+            refused.append(str(error))
+    assert len(refused) <= 0.1 * len(files)
+    assert all("not deterministic" in text for text in refused)
 
 
 @pytest.mark.parametrize(
