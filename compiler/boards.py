@@ -134,11 +134,6 @@ class Board:
         return self.main_memory("ram").usable_by_app
 
     @property
-    def psram_bytes(self) -> int:
-        """Bytes that an application can use of RAM outside of the chip, 0 if there is none."""
-        return max((region.usable_by_app for region in self.memory if region.kind == "psram"), default=0)
-
-    @property
     def is_emulated(self) -> bool:
         """True for an emulator machine or this computer: nothing to flash, built with CMake."""
         return self.platformio is None and (not self.accelerator or self.cpu == "host")

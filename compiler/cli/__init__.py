@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import TinycError, suggestion
 from ._help import HELP
 
-_ORDER = ("build", "verify", "check-plan", "inspect", "bench", "boards", "doctor")
+_ORDER = ("build", "quantize", "verify", "check-plan", "inspect", "bench", "boards", "doctor")
 
 
 class _Commands(click.Group):

@@ -17,7 +17,7 @@ from rich.text import Text
 from ..errors import UsageError
 from ..lower import OPTIMIZE
 from ..model import Quantizing
-from ..pipeline import VERIFY, Compilation, Options, compile_model, dump
+from ..pipeline import QUANTIZATION_PAGE, VERIFY, Compilation, Options, compile_model, dump
 from ..placement import parse_wanted
 from ..projects import KINDS, next_step
 from ..report import Report
@@ -243,7 +243,8 @@ def _build_several(
 def _print(built: Compilation, folder: Path, kept: list[str], with_map: bool) -> None:
     console = output_console()
     _print_model(built.report, console, with_map)
-    _print_folder(folder, [folder / PAGE], kept, built.report.format, console)
+    pages = [PAGE, QUANTIZATION_PAGE] if QUANTIZATION_PAGE in built.files else [PAGE]
+    _print_folder(folder, [folder / page for page in pages], kept, built.report.format, console)
 
 
 def _print_model(report: Report, console: Console, with_map: bool) -> None:

@@ -34,11 +34,6 @@ from ..accelerators.edgetpu.executable import (
 )
 from ..graph import Array
 
-PROVES = (
-    "The Edge TPU part: protocol checked against a simulated USB device, every byte sent compared. "
-    "Its arithmetic is not emulated: the device's outputs are made up."
-)
-
 
 class Status(IntEnum):
     """Results of a transfer, as in tinyc_edgetpu.h."""

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, Layer, Node, Quantization
+from ..graph import Array, Graph, Node, Quantization
 from ..ops import Integer, all_ops
 from .result import Settings
 
@@ -168,15 +168,3 @@ class _Groups:
             root: self.fixed[root] if root in self.fixed else activation(low, high, self.dtype)
             for root, (low, high) in ends.items()
         }
-
-
-def channel_last(layer: Layer) -> int:
-    """Output channels of a layer with weights."""
-    found = rule(layer.node).channels
-    assert found is not None
-    return layer.input(1).shape[found]
-
-
-def float_inputs(graph: Graph, node: Node) -> Sequence[int]:
-    """Positions of a layer's inputs that hold real numbers."""
-    return [k for k, i in enumerate(node.inputs) if i >= 0 and graph.tensors[i].dtype == "float32"]

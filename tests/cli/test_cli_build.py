@@ -23,14 +23,17 @@ FORMATS = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [(), ("build",), ("verify",), ("inspect",), ("boards",), ("doctor",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("build",), ("quantize",), ("verify",), ("inspect",), ("boards",), ("doctor",)]
+)
 def test_help(arguments: tuple[str, ...]) -> None:
     shown = tinyc(*arguments, "--help")
     assert shown.code == 0 and shown.err == ""
     assert shown.out.startswith("Usage: tinyc") and shown.out == tinyc(*arguments, "-h").out
     if not arguments:
-        assert re.findall(r"^  (\w+) ", shown.out.split("Commands:")[1], re.MULTILINE)[:3] == [
+        assert re.findall(r"^  (\w+) ", shown.out.split("Commands:")[1], re.MULTILINE)[:4] == [
             "build",
+            "quantize",
             "verify",
             "inspect",
         ]
